@@ -1,0 +1,130 @@
+// Switch: a running switch, whole. What `sluice run` starts and RPC asks.
+//
+// All of it is for the control thread. What the slow path owns (FDB, rules, flows) is asked of the slow path, and the
+// answer comes back as a call on the control thread's event loop: nothing here waits.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control/config/config.hpp"
+#include "control/error.hpp"
+#include "ports/drop_reason.hpp"
+#include "ports/event_loop.hpp"
+#include "ports/port.hpp"
+
+namespace sluice::control {
+
+struct PortReport {
+  std::uint16_t id;
+  PortConfig config;
+  ports::PortStatus status;
+  std::uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+  std::uint64_t rx_dropped, tx_dropped;  ///< sums over reasons, by whether the reason is one of tx_
+};
+
+/// One count that is not zero.
+struct DropReport {
+  std::string port;
+  ports::DropReason reason;
+  std::uint64_t packets;
+};
+
+struct PmdReport {
+  struct Queue {
+    std::string port;
+    std::uint16_t queue;
+    std::uint64_t packets, batches, busy_cycles;
+  };
+  unsigned core;
+  int numa_node;
+  std::uint64_t busy_cycles, idle_cycles, packets, batches, hits, misses, queued, upcalls;
+  std::size_t flows, flow_limit;
+  std::vector<Queue> queues;
+};
+
+struct FlowReport {
+  unsigned core;
+  std::string key;      ///< "in_port=vm1,tcp,nw_src=10.0.0.1,…", the fields of the mask only
+  std::uint64_t packets, bytes;
+  std::optional<double> used_seconds;  ///< since the last packet; nothing if there was none
+  std::string actions;  ///< "output:vm2", "drop (rule)"
+};
+
+struct FdbReport {
+  std::uint16_t vlan;
+  std::string mac;
+  std::string port;
+  double age_seconds;
+};
+
+struct RuleReport {
+  std::string text;
+  std::uint64_t packets, bytes;
+};
+
+struct MemoryReport {
+  std::uint64_t resident_bytes;
+  std::size_t mbufs, mbufs_free, mbuf_bytes;
+  std::size_t flow_table_bytes;  ///< reserved, all PMDs
+  bool hugepages;
+};
+
+struct StatusReport {
+  std::string version;
+  int pid;
+  double uptime_seconds;
+  std::string config;
+  std::string dpdk;              ///< its version
+  std::string instructions;      ///< the instruction set the fast path picked
+  std::size_t ports, ports_up, pmds, flows, fdb_entries, rules;
+  std::uint64_t rx_packets, tx_packets, drops;
+  std::size_t upcalls_waiting;
+};
+
+class Switch {
+ public:
+  template <typename T>
+  using Then = std::function<void(T)>;
+
+  /// Starts everything: EAL, memory, ports, PMDs, slow path. `loop` outlives the switch.
+  [[nodiscard]] static Expected<std::unique_ptr<Switch>> start(const Config& config, ports::EventLoop& loop);
+  ~Switch();
+  Switch(const Switch&) = delete;
+  Switch& operator=(const Switch&) = delete;
+
+  void status(Then<StatusReport> then);
+  [[nodiscard]] std::vector<PortReport> ports() const;
+  [[nodiscard]] std::vector<DropReport> drops() const;
+  [[nodiscard]] std::vector<PmdReport> pmds() const;
+  [[nodiscard]] MemoryReport memory() const;
+  /// At most `limit` flows, and how many there are.
+  void flows(std::size_t limit, Then<std::pair<std::vector<FlowReport>, std::size_t>> then);
+  void fdb(Then<std::vector<FdbReport>> then);
+  void rules(Then<std::vector<RuleReport>> then);
+
+  /// Counters of ports, drops, PMDs and queues are shown from zero on again.
+  void clear_stats();
+  /// `port` empty: all. Returns how many entries went.
+  void flush_fdb(const std::string& port, Then<Expected<std::size_t>> then);
+  void add_rule(const std::string& text, Then<Expected<void>> then);
+  /// Deletes the rules that are the same match and priority as `text`; how many. "all" deletes all.
+  void delete_rules(const std::string& text, Then<Expected<std::size_t>> then);
+  void add_port(const PortConfig& config, Then<Expected<void>> then);
+  void delete_port(const std::string& name, Then<Expected<void>> then);
+  /// What would happen to a packet, in the syntax of a rule's match, step by step; a line each.
+  void trace(const std::string& packet, Then<Expected<std::vector<std::string>>> then);
+  [[nodiscard]] Expected<void> set_log_level(const std::string& level);
+
+ private:
+  struct Impl;
+  explicit Switch(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::control

@@ -1,0 +1,46 @@
+// View: what PMDs read of the switch's configuration. Immutable once published through one atomic pointer; the
+// publisher frees an old view when every PMD has finished a loop since (grace.hpp).
+//
+// There are two, since there are two publishers: the ports and their queues come from the control thread, the masks
+// from the slow path.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "flowtable/flow_key.hpp"
+#include "ports/counters.hpp"
+#include "ports/queue.hpp"
+
+namespace sluice::datapath {
+
+/// A queue for a PMD to poll.
+struct PolledQueue {
+  ports::RxQueue queue;
+  flowtable::PortId port;
+  std::uint16_t queue_id;           ///< of the port, for people
+  struct QueueCounters* counters;   ///< of this PMD for this queue; lives as long as the port
+};
+
+/// A port to send to, as one PMD uses it.
+struct TxPort {
+  std::vector<ports::TxQueue> queues;      ///< those this PMD may use; a flow stays on one. Empty: port_gone.
+  class TxLock* lock = nullptr;            ///< not null only if another PMD uses the same queues
+  std::uint32_t max_frame = 0;             ///< bytes, Ethernet header and tags without FCS: the port's MTU + 14 + 8
+};
+
+/// All of one PMD.
+struct PortView {
+  std::vector<PolledQueue> rx;
+  std::vector<TxPort> tx;                        ///< by PortId
+  std::vector<ports::PortCounters*> counters;    ///< by PortId; this PMD's own
+};
+
+/// For every PMD the same.
+struct MaskView {
+  using PortMasks = std::array<flowtable::ClassMask, flowtable::kPacketClasses>;
+  std::vector<PortMasks> ports;  ///< by PortId
+};
+
+}  // namespace sluice::datapath

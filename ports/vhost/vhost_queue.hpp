@@ -1,0 +1,43 @@
+// VhostQueue: one virtqueue of a port, for as long as the port lives; guests and their vrings come and go in it.
+//
+// receive and release serve the guest's transmit queues, transmit its receive queues. All three run on a PMD and
+// neither block nor allocate. The guest is not trusted: every address, length and index is checked when it is used,
+// from a private copy where it could change in between.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "ports/counters.hpp"
+#include "ports/frame.hpp"
+#include "ports/vhost/vring.hpp"
+
+namespace sluice::ports::vhost {
+
+struct alignas(64) VhostQueue {
+  /// Published by the control thread; null: no guest, or the ring is stopped. A PMD loads it once per verb.
+  std::atomic<Vring*> vring{nullptr};
+
+  // The PMD's own, from here on; zeroed by the control thread before it publishes a vring.
+  unsigned region_hint = 0;
+  unsigned header_hint = 0;
+  bool broken = false;             ///< the guest broke the ring beyond repair; waits for a new vring
+
+  // Counted by the PMD, shown by the control thread.
+  Counter guest_errors;            ///< malformed chains and indices
+  Counter interrupts;              ///< eventfd writes
+  Counter interrupts_failed;       ///< eventfd writes that did not go through
+};
+
+void receive(VhostQueue& queue, Burst& burst, PortCounters& counters);
+void release(VhostQueue& queue, Burst& burst);
+void transmit(VhostQueue& queue, std::span<Frame* const> frames, PortCounters& counters);
+[[nodiscard]] TxCapabilities tx_capabilities(const VhostQueue& queue);
+
+/// Tells the driver that it need not kick this ring, since we poll it. Control thread, before publication.
+void suppress_kicks(const Vring& vring);
+/// Interrupts the driver once, whatever it asked for: after a ring was taken up again.
+void kick(const Vring& vring);
+
+}  // namespace sluice::ports::vhost

@@ -1,0 +1,62 @@
+// Vring: one virtqueue as a PMD sees it. Built by the control thread (device.cpp) from what the front end has said,
+// every address checked; immutable from publication until every PMD has finished a loop after it was taken back.
+//
+// What has to outlive this process is in RingPosition, apart, so that it can live in memory that is handed over.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "ports/vhost/dirty_log.hpp"
+#include "ports/vhost/guest_memory.hpp"
+#include "ports/vhost/virtio.hpp"
+
+namespace sluice::ports::vhost {
+
+/// How far a ring has been worked. Written by the PMD that owns the queue, once a burst; read and set by the control
+/// thread while the ring is not published (SET_VRING_BASE, GET_VRING_BASE).
+struct RingPosition {
+  std::uint16_t next_avail = 0;  ///< split: free-running index; packed: slot, 0 to size - 1
+  std::uint16_t next_used = 0;   ///< likewise
+  std::uint8_t avail_wrap = 1;   ///< packed: the wrap counters (section 2.8.1), 0 or 1
+  std::uint8_t used_wrap = 1;
+  std::uint16_t reserved = 0;
+};
+static_assert(sizeof(RingPosition) == 8);
+
+struct Vring {
+  const GuestMemory* memory = nullptr;
+  RingPosition* position = nullptr;
+  DirtyLog* log = nullptr;               ///< null unless LOG_ALL is on
+  std::uint64_t log_used_addr = 0;       ///< guest-physical address of the used ring (packed: the descriptor ring)
+  bool log_used = false;                 ///< the front end asked for the ring's own writes to be logged
+
+  std::uint32_t size = 0;                ///< entries; a power of two for split rings
+  std::uint32_t net_header_size = kNetHeaderSize;
+  bool enabled = false;                  ///< SET_VRING_ENABLE; a guest's Tx ring that is not is emptied and dropped
+  bool packed = false;
+  bool event_idx = false;
+  bool indirect = false;
+  bool in_order = false;
+  bool mergeable = false;
+  bool rx_csum = false;                  ///< the guest takes partial checksums (GUEST_CSUM)
+  bool rx_tso4 = false;
+  bool rx_tso6 = false;
+  bool tx_csum = false;                  ///< the guest may send partial checksums (CSUM)
+  bool tx_tso4 = false;
+  bool tx_tso6 = false;
+
+  // Split. Host addresses of whole rings, each inside one region.
+  split::Desc* desc = nullptr;
+  split::RingHeader* avail = nullptr;
+  split::RingHeader* used = nullptr;
+  // Packed.
+  packed::Desc* packed_desc = nullptr;
+  packed::EventSuppress* driver_event = nullptr;  ///< the driver's wishes
+  packed::EventSuppress* device_event = nullptr;  ///< ours
+
+  int call_fd = -1;                      ///< eventfd, non-blocking; -1: the driver polls
+  int err_fd = -1;                       ///< eventfd; -1: nobody wants to know
+};
+
+}  // namespace sluice::ports::vhost
