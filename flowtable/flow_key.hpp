@@ -46,11 +46,11 @@ enum class PacketClass : std::uint8_t {
 };
 inline constexpr std::size_t kPacketClasses = 14;
 
-/// The kind of a VLAN tag, by its TPID.
+/// The kind of a VLAN tag, by its TPID. The lowest bit says that there is a tag, so that a mask can ask for just that.
 enum class TagKind : std::uint8_t {
   none = 0,
   dot1q = 1,   ///< 0x8100, a C-tag
-  dot1ad = 2,  ///< 0x88a8, an S-tag
+  dot1ad = 3,  ///< 0x88a8, an S-tag
 };
 
 /// FlowKey::nw_frag, OVS's encoding.
