@@ -13,6 +13,7 @@ namespace sluice::ports {
   X(rx_bad_descriptor, "descriptor chain looped, outside of guest memory, or malformed")    \
   X(rx_chain_too_long, "descriptor chain of more segments than a frame may have")           \
   X(rx_bad_offload, "virtio-net header asks for a checksum or segmentation that cannot be") \
+  X(rx_queue_disabled, "the guest sent on a queue that it has disabled")                    \
   X(rx_runt, "shorter than an Ethernet header")                                             \
   X(rx_too_long, "longer than any frame may be")                                            \
   X(rx_headers_too_long, "headers reach beyond the bytes that are looked at")               \
