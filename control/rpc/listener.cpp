@@ -1,0 +1,119 @@
+// ListeningSocket. See listener.hpp.
+#include "control/rpc/listener.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace sluice::control {
+namespace {
+
+tl::unexpected<Error> failed(std::string message) { return tl::make_unexpected(Error{std::move(message)}); }
+
+tl::unexpected<Error> failed(const std::string& path, std::string_view what, int error) {
+  return failed(fmt::format("control socket '{}': {}: {}", path, what, std::strerror(error)));
+}
+
+/// Held while it is found out whether the socket is in use and a new one is put in its place, so that of two that
+/// start at once one sees the other. A lock on the directory leaves no file behind.
+class DirectoryLock {
+ public:
+  explicit DirectoryLock(const std::string& directory)
+      : fd_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    // Anybody may hold a lock on a directory that he can read: such a one delays us and no more.
+    constexpr int kTries = 20;
+    for (int i = 0; fd_ >= 0 && i < kTries && ::flock(fd_, LOCK_EX | LOCK_NB) != 0; ++i) ::usleep(50'000);
+  }
+  ~DirectoryLock() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+
+ private:
+  int fd_;
+};
+
+/// Takes away what is at the path, if it is a socket that nobody listens on.
+Expected<void> clear(const std::string& path, const sockaddr_un& address) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return {};
+    return failed(path, "cannot be looked at", errno);
+  }
+  if (!S_ISSOCK(status.st_mode)) {
+    return failed(
+        fmt::format("control socket '{}': there is a file that is no socket; remove it, or name another path", path));
+  }
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return failed(path, "no socket to be had", errno);
+  const int error = ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
+  ::close(probe);
+  // EAGAIN: its backlog is full. Somebody is there.
+  if (error == 0 || error == EAGAIN) {
+    return failed(
+        fmt::format("another sluice listens on '{}': stop it, or give this one another socket (--socket PATH)", path));
+  }
+  if (error != ECONNREFUSED) return failed(path, "cannot find out whether it is in use", error);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return failed(path, "is left over and cannot be removed", errno);
+  return {};
+}
+
+}  // namespace
+
+Expected<ListeningSocket> ListeningSocket::open(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) {
+    return failed(fmt::format("control socket '{}': the path is {} bytes long, a UNIX socket path holds 1 to {}", path,
+                              path.size(), sizeof address.sun_path - 1));
+  }
+  path.copy(address.sun_path, path.size());
+
+  std::string directory = std::filesystem::path(path).parent_path().string();
+  if (directory.empty()) directory = ".";
+  if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
+    return failed(path, fmt::format("its directory '{}' cannot be made", directory), errno);
+  }
+  const DirectoryLock lock(directory);
+  if (auto cleared = clear(path, address); !cleared) return tl::make_unexpected(cleared.error());
+
+  ListeningSocket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), path);
+  if (socket.fd_ < 0) return failed(path, "no socket to be had", errno);
+  // Linux gives the file the mode that the descriptor has at bind(): there is no moment at which it is open to others.
+  if (::fchmod(socket.fd_, 0600) != 0) return failed(path, "its mode cannot be set", errno);
+  if (::bind(socket.fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return failed(path, "cannot be made", errno);
+  }
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) return failed(path, "cannot be looked at", errno);
+  socket.device_ = status.st_dev;
+  socket.inode_ = status.st_ino;
+  if (::listen(socket.fd_, SOMAXCONN) != 0) return failed(path, "cannot be listened on", errno);
+  return socket;
+}
+
+ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)), device_(other.device_), inode_(other.inode_) {}
+
+ListeningSocket::~ListeningSocket() {
+  if (fd_ < 0) return;
+  struct stat status {};
+  if (inode_ != 0 && ::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_) {
+    ::unlink(path_.c_str());
+  }
+  ::close(fd_);
+}
+
+}  // namespace sluice::control
