@@ -9,7 +9,10 @@
 #include <cstdint>
 #include <memory>
 
+#include <tl/expected.hpp>
+
 #include "datapath/grace.hpp"
+#include "datapath/pending.hpp"
 #include "datapath/upcall.hpp"
 #include "datapath/view.hpp"
 #include "flowtable/flow_table.hpp"
@@ -30,26 +33,24 @@ struct PmdCounters {
   ports::Counter idle_cycles;
   ports::Counter packets;
   ports::Counter batches;
-  ports::Counter hits;         ///< packets whose flow was there
-  ports::Counter misses;       ///< packets that made a pending entry
-  ports::Counter queued;       ///< packets that joined one
+  ports::Counter hits;    ///< packets whose flow was there
+  ports::Counter misses;  ///< packets that made a pending entry
+  ports::Counter queued;  ///< packets that joined one
   ports::Counter upcalls;
 };
 
 struct PmdOptions {
   std::size_t flow_limit = 1'000'000;
   flowtable::HashSecret secret{};
-  rte_mempool* pool = nullptr;         ///< for packets that outlive their burst
-  /// The most flows of one port that may wait for a decision at a time.
-  std::uint32_t pending_flows_per_port = 512;
-  /// The most packets that may wait in one flow.
-  std::uint32_t pending_packets_per_flow = 64;
-  std::size_t ring_size = 16384;       ///< upcalls and commands
+  rte_mempool* pool = nullptr;  ///< for packets that wait for a decision
+  PendingLimits pending;
+  std::size_t ring_size = 16384;  ///< upcalls and commands, each; at least pending.flows
 };
 
 class Pmd {
  public:
-  explicit Pmd(const PmdOptions& options);
+  /// Fails only for want of memory; the error is errno.
+  [[nodiscard]] static tl::expected<std::unique_ptr<Pmd>, int> create(const PmdOptions& options);
   ~Pmd();
   Pmd(const Pmd&) = delete;
   Pmd& operator=(const Pmd&) = delete;
@@ -70,6 +71,7 @@ class Pmd {
 
  private:
   struct State;
+  explicit Pmd(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

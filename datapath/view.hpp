@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -19,22 +20,23 @@ namespace sluice::datapath {
 struct PolledQueue {
   ports::RxQueue queue;
   flowtable::PortId port;
-  std::uint16_t queue_id;           ///< of the port, for people
-  struct QueueCounters* counters;   ///< of this PMD for this queue; lives as long as the port
+  std::uint16_t queue_id;          ///< of the port, for people
+  struct QueueCounters* counters;  ///< of this PMD for this queue; lives as long as the port
 };
 
 /// A port to send to, as one PMD uses it.
 struct TxPort {
-  std::vector<ports::TxQueue> queues;      ///< those this PMD may use; a flow stays on one. Empty: port_gone.
-  class TxLock* lock = nullptr;            ///< not null only if another PMD uses the same queues
-  std::uint32_t max_frame = 0;             ///< bytes, Ethernet header and tags without FCS: the port's MTU + 14 + 8
+  std::vector<ports::TxQueue> queues;  ///< those this PMD may use; a flow stays on one. Empty: port_gone.
+  class TxLock* lock = nullptr;        ///< not null only if another PMD uses the same queues
+  std::uint32_t max_frame = 0;         ///< bytes, Ethernet header and tags without FCS: the port's MTU + 14 + 8
 };
 
 /// All of one PMD.
 struct PortView {
   std::vector<PolledQueue> rx;
-  std::vector<TxPort> tx;                        ///< by PortId
-  std::vector<ports::PortCounters*> counters;    ///< by PortId; this PMD's own
+  std::size_t polled_ports = 1;                ///< different ports in rx: they share what is bounded
+  std::vector<TxPort> tx;                      ///< by PortId
+  std::vector<ports::PortCounters*> counters;  ///< by PortId, as many as tx; this PMD's own, never null
 };
 
 /// For every PMD the same.

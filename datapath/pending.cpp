@@ -1,0 +1,90 @@
+#include "datapath/pending.hpp"
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+
+namespace sluice::datapath {
+
+PendingFlows::PendingFlows(const PendingLimits& limits)
+    : limits_(limits),
+      flow_share_(std::min(limits.flows_per_port, limits.flows)),
+      buffer_share_(limits.buffers),
+      queues_(limits.flows),
+      nodes_(limits.buffers),
+      ports_(flowtable::kMaxPorts),
+      free_queue_(0),
+      free_node_(0) {
+  for (std::uint32_t i = 0; i < limits.flows; ++i) queues_[i].first = i + 1;
+  for (std::uint32_t i = 0; i < limits.buffers; ++i) nodes_[i] = Node{nullptr, i + 1};
+}
+
+PendingFlows::~PendingFlows() {
+  for (FlowQueue& queue : queues_) {
+    if (queue.port == flowtable::kNoPort) continue;
+    for (std::uint32_t n = queue.first; n != kNone; n = nodes_[n].next) rte_pktmbuf_free(nodes_[n].mbuf);
+  }
+}
+
+void PendingFlows::share_between(std::size_t ports) {
+  const auto n = static_cast<std::uint32_t>(std::max<std::size_t>(ports, 1));
+  flow_share_ = std::max(1U, std::min(limits_.flows_per_port, limits_.flows / n));
+  buffer_share_ = std::max(64U, limits_.buffers / n);
+}
+
+bool PendingFlows::has_room_for_flow(flowtable::PortId port) const {
+  return ports_[port].flows < flow_share_ && open_ < limits_.flows;
+}
+
+bool PendingFlows::has_room_for_packet(flowtable::PortId port, std::uint32_t buffers) const {
+  return ports_[port].buffers + buffers <= buffer_share_ && free_node_ < limits_.buffers;
+}
+
+PendingFlows::Queue PendingFlows::open(flowtable::PortId port) {
+  const Queue queue = free_queue_;
+  free_queue_ = queues_[queue].first;
+  queues_[queue] = FlowQueue{kNone, kNone, 0, port};
+  ++ports_[port].flows;
+  ++open_;
+  return queue;
+}
+
+void PendingFlows::push(Queue queue, rte_mbuf* mbuf, End end) {
+  const std::uint32_t node = free_node_;
+  free_node_ = nodes_[node].next;
+  FlowQueue& q = queues_[queue];
+  if (end == End::front) {
+    nodes_[node] = Node{mbuf, q.first};
+    q.first = node;
+    if (q.last == kNone) q.last = node;
+  } else {
+    nodes_[node] = Node{mbuf, kNone};
+    (q.last == kNone ? q.first : nodes_[q.last].next) = node;
+    q.last = node;
+  }
+  ++q.packets;
+  ports_[q.port].buffers += mbuf->nb_segs;
+}
+
+rte_mbuf* PendingFlows::pop(Queue queue) {
+  FlowQueue& q = queues_[queue];
+  if (q.first == kNone) return nullptr;
+  const std::uint32_t node = q.first;
+  rte_mbuf* mbuf = nodes_[node].mbuf;
+  q.first = nodes_[node].next;
+  if (q.first == kNone) q.last = kNone;
+  --q.packets;
+  nodes_[node] = Node{nullptr, free_node_};
+  free_node_ = node;
+  ports_[q.port].buffers -= mbuf->nb_segs;
+  return mbuf;
+}
+
+void PendingFlows::close(Queue queue) {
+  --ports_[queues_[queue].port].flows;
+  --open_;
+  queues_[queue] = FlowQueue{free_queue_, kNone, 0, flowtable::kNoPort};
+  free_queue_ = queue;
+}
+
+}  // namespace sluice::datapath
