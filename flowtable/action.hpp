@@ -19,22 +19,22 @@
 namespace sluice::flowtable {
 
 enum class ActionKind : std::uint8_t {
-  output,       ///< value: PortId. Sends the frame as it is at this point.
-  drop,         ///< value: why, in the datapath's numbering (ports::DropReason). Always the last action.
-  push_vlan,    ///< value: TCI in host order; bytes[0..1]: TPID in wire order
-  pop_vlan,     ///< takes the outer tag off; nothing if there is none
-  set_vlan_vid, ///< value: 0 to 4095; pushes an 802.1Q tag if there is none (as mod_vlan_vid)
-  set_vlan_pcp, ///< value: 0 to 7; likewise
-  set_dl_src,   ///< bytes[0..5]
-  set_dl_dst,   ///< bytes[0..5]
-  set_nw_src,   ///< bytes[0..3], IPv4 and ARP only
-  set_nw_dst,   ///< bytes[0..3], IPv4 and ARP only
-  set_ipv6_src, ///< bytes, IPv6 only
-  set_ipv6_dst, ///< bytes, IPv6 only
-  set_nw_tos,   ///< value: the DSCP in the upper six bits; ECN is kept
-  set_tp_src,   ///< value: port in host order; TCP, UDP, SCTP (ICMP: the type)
-  set_tp_dst,   ///< value: port in host order; TCP, UDP, SCTP (ICMP: the code)
-  dec_ttl,      ///< TTL or hop limit; a packet that arrives with 0 or 1 is dropped
+  output,        ///< value: PortId. Sends the frame as it is at this point.
+  drop,          ///< value: why, in the datapath's numbering (ports::DropReason). Always the last action.
+  push_vlan,     ///< value: TCI in host order; bytes[0..1]: TPID in wire order
+  pop_vlan,      ///< takes the outer tag off; nothing if there is none
+  set_vlan_vid,  ///< value: 0 to 4095; pushes an 802.1Q tag if there is none (as mod_vlan_vid)
+  set_vlan_pcp,  ///< value: 0 to 7; likewise
+  set_dl_src,    ///< bytes[0..5]
+  set_dl_dst,    ///< bytes[0..5]
+  set_nw_src,    ///< bytes[0..3], IPv4 and ARP only
+  set_nw_dst,    ///< bytes[0..3], IPv4 and ARP only
+  set_ipv6_src,  ///< bytes, IPv6 only
+  set_ipv6_dst,  ///< bytes, IPv6 only
+  set_nw_tos,    ///< value: the DSCP in the upper six bits; ECN is kept
+  set_tp_src,    ///< value: port in host order; TCP, UDP, SCTP (ICMP: the type)
+  set_tp_dst,    ///< value: port in host order; TCP, UDP, SCTP (ICMP: the code)
+  dec_ttl,       ///< TTL or hop limit; a packet that arrives with 0 or 1 is dropped
 };
 
 /// One action. Plain data, compared as bytes.
@@ -77,9 +77,7 @@ class Decision {
     return actions_.load(std::memory_order_acquire);
   }
   /// Slow path: publishes a list and returns the one before, which PMDs may still be using.
-  const ActionList* exchange(const ActionList* next) {
-    return actions_.exchange(next, std::memory_order_acq_rel);
-  }
+  const ActionList* exchange(const ActionList* next) { return actions_.exchange(next, std::memory_order_acq_rel); }
 
  private:
   std::atomic<const ActionList*> actions_{nullptr};

@@ -29,9 +29,9 @@ struct MacAddress {
 /// What kind of packet a key describes. Together with the in-port it selects the mask that is applied before the
 /// lookup, and it is always part of the key, so flows of different classes never meet.
 enum class PacketClass : std::uint8_t {
-  other,          ///< no IP and no ARP, or a header that is cut off: known by its ethertype alone
+  other,  ///< no IP and no ARP, or a header that is cut off: known by its ethertype alone
   arp,
-  ipv4_other,     ///< IPv4 with any other protocol (IGMP, GRE, ...), or an L4 header that is cut off
+  ipv4_other,  ///< IPv4 with any other protocol (IGMP, GRE, ...), or an L4 header that is cut off
   ipv4_tcp,
   ipv4_udp,
   ipv4_sctp,
@@ -60,15 +60,15 @@ inline constexpr std::uint8_t kFragLater = 2;  ///< and not the first one
 /// Fields that a packet does not have are zero. Fields that end in _be are in network byte order.
 struct FlowKey {
   PortId in_port;
-  std::uint8_t packet_class;      ///< a PacketClass; a plain integer so that masks can be keys as well
-  std::uint8_t tag_kinds;         ///< low nibble: TagKind of the outer tag; high nibble: of the inner tag
-  std::uint16_t outer_tci_be;     ///< PCP, DEI, VID of the outer tag
+  std::uint8_t packet_class;   ///< a PacketClass; a plain integer so that masks can be keys as well
+  std::uint8_t tag_kinds;      ///< low nibble: TagKind of the outer tag; high nibble: of the inner tag
+  std::uint16_t outer_tci_be;  ///< PCP, DEI, VID of the outer tag
   std::uint16_t inner_tci_be;
   MacAddress dl_dst;
   MacAddress dl_src;
-  std::uint16_t ethertype_be;     ///< behind the tags; 0x05ff for an IEEE 802.3 frame with a length (as OVS has it)
-  std::uint8_t nw_proto;          ///< IPv4 protocol, IPv6 upper-layer header, or the low byte of the ARP operation
-  std::uint8_t nw_tos;            ///< DSCP and ECN (IPv6: traffic class)
+  std::uint16_t ethertype_be;  ///< behind the tags; 0x05ff for an IEEE 802.3 frame with a length (as OVS has it)
+  std::uint8_t nw_proto;       ///< IPv4 protocol, IPv6 upper-layer header, or the low byte of the ARP operation
+  std::uint8_t nw_tos;         ///< DSCP and ECN (IPv6: traffic class)
   std::array<std::uint8_t, 16> nw_src;  ///< IPv6; IPv4 and ARP in the last four bytes, the others zero
   std::array<std::uint8_t, 16> nw_dst;
   std::uint16_t tp_src_be;        ///< L4 source port, or the ICMP type
