@@ -16,9 +16,7 @@ std::uint16_t load16(const std::uint8_t* p) {
 
 void store16(std::uint8_t* p, std::uint16_t word) { std::memcpy(p, &word, sizeof word); }
 
-constexpr std::uint16_t to_wire(std::uint16_t host) {
-  return static_cast<std::uint16_t>(host << 8U | host >> 8U);
-}
+constexpr std::uint16_t to_wire(std::uint16_t host) { return static_cast<std::uint16_t>(host << 8U | host >> 8U); }
 static_assert(std::endian::native == std::endian::little);
 
 /// CRC32c's polynomial with the bits in the order they are sent: the top bit is x^0.

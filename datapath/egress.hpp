@@ -61,9 +61,7 @@ class Egress {
   /// For execute, which holds one of frame.outputs itself: a frame with the same bytes whose head may be changed.
   /// That is `frame` if it is not staged, and else a copy, of which execute holds one output as well. `frame` keeps
   /// the output that execute held: its mbuf stays where the copy's rest needs it, until the burst is released.
-  [[nodiscard]] ports::Frame& writable(ports::Frame& frame) {
-    return frame.outputs == 1 ? frame : copy_of(frame);
-  }
+  [[nodiscard]] ports::Frame& writable(ports::Frame& frame) { return frame.outputs == 1 ? frame : copy_of(frame); }
 
  private:
   struct Batch {
@@ -87,11 +85,11 @@ class Egress {
   const PortView* view_ = nullptr;
   unsigned active_count_ = 0;
   unsigned copies_used_ = 0;
-  std::array<flowtable::PortId, flowtable::kMaxPorts> active_;       ///< ports with something staged
-  std::array<std::uint16_t, flowtable::kMaxPorts> counts_{};         ///< staged frames, by PortId
-  std::unique_ptr<Batch[]> batches_;                                 ///< by PortId; touched only if used
+  std::array<flowtable::PortId, flowtable::kMaxPorts> active_;  ///< ports with something staged
+  std::array<std::uint16_t, flowtable::kMaxPorts> counts_{};    ///< staged frames, by PortId
+  std::unique_ptr<Batch[]> batches_;                            ///< by PortId; touched only if used
   std::unique_ptr<FrameSlot[]> copies_;
-  std::array<std::uint16_t, kCopies> copy_order_;                    ///< the first copies_used_ are in use
+  std::array<std::uint16_t, kCopies> copy_order_;  ///< the first copies_used_ are in use
   std::unique_ptr<FrameSlot[]> segments_;
 };
 

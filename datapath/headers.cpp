@@ -41,8 +41,7 @@ void find_transport(const ports::Frame& frame, std::uint8_t number, std::uint32_
   headers.l4_size = end - l4;
   headers.checksum = l4 + transport.checksum;
   const ports::Offload& offload = frame.offload;
-  headers.partial =
-      offload.needs_csum() && offload.csum_start == l4 && offload.csum_offset == transport.checksum;
+  headers.partial = offload.needs_csum() && offload.csum_start == l4 && offload.csum_offset == transport.checksum;
 }
 
 void find_ipv4(const ports::Frame& frame, Headers& headers) {

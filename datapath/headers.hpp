@@ -20,14 +20,14 @@ inline constexpr std::uint8_t kSctp = 132;
 struct Headers {
   enum class Network : std::uint8_t { none, arp, ipv4, ipv6 };
   Network network = Network::none;
-  bool fragment = false;        ///< any fragment
-  bool source_routed = false;   ///< IPv6: the final destination is in a routing header, not in the address field
-  std::uint8_t transport = 0;   ///< protocol number; 0 unless one of the above with its header whole
-  std::uint32_t l3 = 0;         ///< offset of the network header
-  std::uint32_t l4 = 0;         ///< offset of the transport header
-  std::uint32_t l4_size = 0;    ///< of transport header and payload, by the IP header; at most to the frame's end
-  std::uint32_t checksum = 0;   ///< offset of the transport checksum
-  bool partial = false;         ///< a guest left that one to be completed
+  bool fragment = false;       ///< any fragment
+  bool source_routed = false;  ///< IPv6: the final destination is in a routing header, not in the address field
+  std::uint8_t transport = 0;  ///< protocol number; 0 unless one of the above with its header whole
+  std::uint32_t l3 = 0;        ///< offset of the network header
+  std::uint32_t l4 = 0;        ///< offset of the transport header
+  std::uint32_t l4_size = 0;   ///< of transport header and payload, by the IP header; at most to the frame's end
+  std::uint32_t checksum = 0;  ///< offset of the transport checksum
+  bool partial = false;        ///< a guest left that one to be completed
 };
 
 [[nodiscard]] Headers find_headers(const ports::Frame& frame);

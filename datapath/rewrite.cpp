@@ -18,9 +18,7 @@ constexpr std::uint32_t kIpv4Checksum = 10;
 
 /// Moves everything that is counted from the frame's first byte.
 void shift_offsets(ports::Frame& frame, int bytes) {
-  const auto moved = [bytes](std::uint16_t offset) {
-    return static_cast<std::uint16_t>(std::max(0, offset + bytes));
-  };
+  const auto moved = [bytes](std::uint16_t offset) { return static_cast<std::uint16_t>(std::max(0, offset + bytes)); };
   if (frame.l3_offset != 0) frame.l3_offset = moved(frame.l3_offset);
   if (frame.l4_offset != 0) frame.l4_offset = moved(frame.l4_offset);
   if (frame.offload.needs_csum()) frame.offload.csum_start = moved(frame.offload.csum_start);

@@ -48,8 +48,7 @@ std::optional<TcpLayout> tcp_layout(const ports::Frame& frame) {
 }
 
 void Segmenter::next(FrameSlot& slot) {
-  const std::uint32_t payload_size =
-      std::min<std::uint32_t>(frame_.offload.gso_size, layout_.payload_size - offset_);
+  const std::uint32_t payload_size = std::min<std::uint32_t>(frame_.offload.gso_size, layout_.payload_size - offset_);
   ports::Frame& segment = slot.frame;
   segment = frame_;
   segment.head = slot.head();
@@ -61,9 +60,9 @@ void Segmenter::next(FrameSlot& slot) {
 
   auto end = slot.rest.begin();
   for (std::uint32_t left = payload_size; left != 0;) {
-    const ports::Segment piece =
-        piece_ == 0 ? ports::Segment{frame_.head + layout_.payload, frame_.head_size - layout_.payload}
-                    : frame_.rest[piece_ - 1];
+    const ports::Segment piece = piece_ == 0
+                                     ? ports::Segment{frame_.head + layout_.payload, frame_.head_size - layout_.payload}
+                                     : frame_.rest[piece_ - 1];
     const std::uint32_t taken = std::min(left, piece.size - piece_offset_);
     if (taken != 0) *end++ = {piece.data + piece_offset_, taken};
     left -= taken;

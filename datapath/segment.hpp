@@ -41,9 +41,9 @@ class Segmenter {
 
   const ports::Frame& frame_;
   const TcpLayout layout_;
-  std::uint32_t offset_ = 0;   ///< payload bytes that are in segments already
+  std::uint32_t offset_ = 0;  ///< payload bytes that are in segments already
   std::uint32_t made_ = 0;
-  unsigned piece_ = 0;         ///< where offset_ is: 0 the head, n the rest's n-1
+  unsigned piece_ = 0;  ///< where offset_ is: 0 the head, n the rest's n-1
   std::uint32_t piece_offset_ = 0;
 };
 

@@ -11,12 +11,15 @@ struct rte_mempool;
 
 namespace sluice::ports::ethdev {
 
+class Pacer;
+
 struct alignas(64) EthdevQueue {
-  std::uint16_t device;      ///< DPDK's port id
+  std::uint16_t device;  ///< DPDK's port id
   std::uint16_t queue;
-  rte_mempool* pool;         ///< where frames that come from a guest get their mbufs
+  rte_mempool* pool;  ///< where frames that come from a guest get their mbufs
   TxCapabilities tx;
-  std::uint32_t max_frame;   ///< bytes: what the device takes, MTU and Ethernet header
+  std::uint32_t max_frame;  ///< bytes: what the device takes, MTU and Ethernet header
+  Pacer* pacer = nullptr;   ///< null: frames are received as fast as the device has them
 };
 
 void receive(EthdevQueue& queue, Burst& burst, PortCounters& counters);

@@ -1,0 +1,218 @@
+#include "ports/ethdev/ethdev_port.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include <rte_bus.h>
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf_dyn.h>
+
+namespace sluice::ports::ethdev {
+
+namespace {
+
+constexpr std::uint32_t kEthernetAndTags = 14 + 8;
+constexpr std::uint64_t kRxChecksums = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+constexpr std::uint64_t kTxChecksums =
+    RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+constexpr std::uint64_t kRss = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+
+tl::unexpected<std::string> failed(const EthdevOptions& options, const std::string& what, int error) {
+  return tl::unexpected("port '" + options.name + "': device '" + options.devargs + "': " + what +
+                        (error == 0 ? "" : std::string(": ") + rte_strerror(error < 0 ? -error : error)));
+}
+
+/// "net_tap0,iface=x": the name in front of the arguments.
+std::string device_name(const std::string& devargs) { return devargs.substr(0, devargs.find(',')); }
+
+rte_eth_dev_info info_of(std::uint16_t device) {
+  rte_eth_dev_info info{};
+  rte_eth_dev_info_get(device, &info);
+  return info;
+}
+
+/// Worth asking for where hardware does it. Drivers of virtual devices would do it in software, for every frame, and
+/// virtio's then gives frames whose checksum is still open.
+bool checks_in_hardware(const rte_eth_dev_info& info) {
+  const std::string bus = rte_bus_name(rte_dev_bus(info.device));
+  const std::string driver = info.driver_name;
+  return bus != "vdev" && driver != "net_virtio" && (info.rx_offload_capa & kRxChecksums) == kRxChecksums;
+}
+
+}  // namespace
+
+tl::expected<std::unique_ptr<EthdevPort>, std::string> EthdevPort::create(const EthdevOptions& options) {
+  std::unique_ptr<EthdevPort> port(new EthdevPort(options));
+  return port->attach()
+      .and_then([&] { return port->configure(); })
+      .and_then([&] { return port->set_up_queues(); })
+      .and_then([&] { return port->start(); })
+      .map([&] { return std::move(port); });
+}
+
+tl::expected<void, std::string> EthdevPort::attach() {
+  const std::string name = device_name(options_.devargs);
+  std::uint16_t device = 0;
+  if (rte_eth_dev_get_port_by_name(name.c_str(), &device) == 0) {
+    return failed(options_, "is in use by another port", 0);
+  }
+  if (const int error = rte_dev_probe(options_.devargs.c_str()); error != 0) {
+    return failed(options_, "cannot be attached", error);
+  }
+  if (rte_eth_dev_get_port_by_name(name.c_str(), &device) == 0) {
+    device_ = device;
+  } else {
+    rte_dev_iterator iterator;
+    RTE_ETH_FOREACH_MATCHING_DEV(device, options_.devargs.c_str(), &iterator) {
+      device_ = device;
+      rte_eth_iterator_cleanup(&iterator);
+      break;
+    }
+  }
+  if (device_ == kNoDevice) return failed(options_, "is attached, but is no Ethernet device", 0);
+  return {};
+}
+
+tl::expected<void, std::string> EthdevPort::configure() {
+  const rte_eth_dev_info info = info_of(device_);
+  driver_ = info.driver_name;
+  const std::uint16_t most = std::min(info.max_rx_queues, info.max_tx_queues);
+  if (options_.queues > most) {
+    return failed(
+        options_,
+        "queues: " + std::to_string(options_.queues) + " are asked for, the device has " + std::to_string(most), 0);
+  }
+
+  rte_eth_conf conf{};
+  conf.rxmode.mtu = options_.mtu;
+  if (checks_in_hardware(info)) conf.rxmode.offloads |= kRxChecksums;
+  if ((info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) != 0 && options_.mtu > 1500) {
+    conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+  }
+  const std::uint64_t tx = info.tx_offload_capa;
+  conf.txmode.offloads |= tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+  if ((tx & kTxChecksums) == kTxChecksums) {
+    conf.txmode.offloads |= kTxChecksums;
+    tx_.checksum = true;
+    if ((tx & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 && (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0) {
+      conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+      tx_.tso4 = tx_.tso6 = true;
+    }
+  }
+  if (options_.queues > 1 && (info.flow_type_rss_offloads & kRss) != 0) {
+    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf.rx_adv_conf.rss_conf.rss_hf = kRss & info.flow_type_rss_offloads;
+  }
+  // A device that cannot be told an MTU takes frames of any length that fit its buffers, and the switch sees to it.
+  if (info.max_mtu != 0 && (options_.mtu > info.max_mtu || options_.mtu < info.min_mtu)) {
+    return failed(options_,
+                  "mtu: " + std::to_string(options_.mtu) + " is not one of the device's, " +
+                      std::to_string(info.min_mtu) + " to " + std::to_string(info.max_mtu),
+                  0);
+  }
+  if (const int error = rte_eth_dev_configure(device_, options_.queues, options_.queues, &conf); error != 0) {
+    return failed(options_, "cannot be configured with " + std::to_string(options_.queues) + " queues", error);
+  }
+  return {};
+}
+
+tl::expected<void, std::string> EthdevPort::set_up_queues() {
+  std::uint16_t rx_size = options_.queue_size;
+  std::uint16_t tx_size = options_.queue_size;
+  if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(device_, &rx_size, &tx_size); error != 0) {
+    return failed(options_, "queue_size " + std::to_string(options_.queue_size) + " cannot be had", error);
+  }
+  const int node = rte_eth_dev_socket_id(device_);
+  const auto socket = static_cast<unsigned>(node);
+  for (std::uint16_t queue = 0; queue < options_.queues; ++queue) {
+    if (const int error = rte_eth_rx_queue_setup(device_, queue, rx_size, socket, nullptr, options_.pool); error != 0) {
+      return failed(options_, "Rx queue " + std::to_string(queue) + " cannot be set up", error);
+    }
+    if (const int error = rte_eth_tx_queue_setup(device_, queue, tx_size, socket, nullptr); error != 0) {
+      return failed(options_, "Tx queue " + std::to_string(queue) + " cannot be set up", error);
+    }
+    auto pair = std::make_unique<EthdevQueue>();
+    pair->device = device_;
+    pair->queue = queue;
+    pair->pool = options_.pool;
+    pair->tx = tx_;
+    pair->max_frame = options_.mtu + kEthernetAndTags;
+    queues_.push_back(std::move(pair));
+  }
+  return {};
+}
+
+tl::expected<void, std::string> EthdevPort::start() {
+  // Drivers that cannot be told an MTU say so (-ENOTSUP), or that it was configured already: neither matters.
+  static_cast<void>(rte_eth_dev_set_mtu(device_, options_.mtu));
+  make_pacers();
+  if (const int error = rte_eth_dev_start(device_); error != 0) return failed(options_, "cannot be started", error);
+  started_ = true;
+  // A switch takes frames for everybody. Drivers of devices that do anyway do not know the call.
+  if (const int error = rte_eth_promiscuous_enable(device_); error != 0 && error != -ENOTSUP) {
+    return failed(options_, "cannot be made promiscuous", error);
+  }
+  static_cast<void>(rte_eth_allmulticast_enable(device_));
+  return {};
+}
+
+void EthdevPort::make_pacers() {
+  if (options_.pace == EthdevOptions::Pace::none) return;
+  Pacer::Clock clock{.tsc_hz = static_cast<double>(rte_get_tsc_hz())};
+  // Registered by whoever comes first, the driver or this, and then the same for both.
+  if (rte_mbuf_dyn_rx_timestamp_register(&clock.stamp_offset, &clock.stamp_flag) != 0) clock.stamp_offset = -1;
+  const double rate = options_.pace == EthdevOptions::Pace::rate ? options_.rate : 0;
+  for (const auto& queue : queues_) {
+    pacers_.push_back(std::make_unique<Pacer>(clock, rate));
+    queue->pacer = pacers_.back().get();
+  }
+}
+
+EthdevPort::~EthdevPort() {
+  if (device_ == kNoDevice) return;
+  rte_device* const device = info_of(device_).device;
+  pacers_.clear();
+  if (started_) static_cast<void>(rte_eth_dev_stop(device_));
+  static_cast<void>(rte_eth_dev_close(device_));
+  static_cast<void>(rte_dev_remove(device));
+}
+
+std::vector<RxQueue> EthdevPort::rx_queues() {
+  std::vector<RxQueue> queues;
+  for (const auto& queue : queues_) queues.emplace_back(*queue);
+  return queues;
+}
+
+std::vector<TxQueue> EthdevPort::tx_queues() {
+  std::vector<TxQueue> queues;
+  for (const auto& queue : queues_) queues.emplace_back(*queue);
+  return queues;
+}
+
+PortStatus EthdevPort::status() const {
+  PortStatus status;
+  rte_eth_link link{};
+  status.link_up = rte_eth_link_get_nowait(device_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  status.state = status.link_up ? "up" : "down";
+  status.details.emplace_back("device", device_name(options_.devargs));
+  status.details.emplace_back("driver", driver_);
+  rte_ether_addr mac{};
+  if (rte_eth_macaddr_get(device_, &mac) == 0) {
+    std::array<char, RTE_ETHER_ADDR_FMT_SIZE> text{};
+    rte_ether_format_addr(text.data(), text.size(), &mac);
+    status.details.emplace_back("mac", text.data());
+  }
+  if (status.link_up && link.link_speed != RTE_ETH_SPEED_NUM_NONE && link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN) {
+    status.details.emplace_back("speed", std::to_string(link.link_speed) + " Mbit/s");
+  }
+  status.details.emplace_back("offloads", tx_.tso4 ? "checksum, TSO" : tx_.checksum ? "checksum" : "none");
+  return status;
+}
+
+int EthdevPort::numa_node() const { return rte_eth_dev_socket_id(device_); }
+
+}  // namespace sluice::ports::ethdev

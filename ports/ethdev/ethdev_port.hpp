@@ -1,0 +1,61 @@
+// EthdevPort: a port that is a DPDK ethdev, physical or virtual. Whatever kind it is, it is made from its device
+// arguments. Control thread; PMDs see its queues.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "ports/ethdev/ethdev_queue.hpp"
+#include "ports/ethdev/pacer.hpp"
+#include "ports/port.hpp"
+
+namespace sluice::ports::ethdev {
+
+struct EthdevOptions {
+  std::string name;                 ///< the port's, for messages
+  std::string devargs;              ///< as for rte_dev_probe: "0000:01:00.0", "net_tap0,iface=t0"
+  std::uint16_t queues = 1;         ///< Rx and Tx each
+  std::uint16_t queue_size = 1024;  ///< descriptors; adjusted to what the device can have
+  std::uint16_t mtu = 1500;
+  rte_mempool* pool = nullptr;  ///< of make_mbuf_pool; outlives the port and every frame that came from it
+  enum class Pace : std::uint8_t { none, recorded, rate };
+  Pace pace = Pace::none;
+  double rate = 0;  ///< Pace::rate: frames a second, over all of a queue's
+};
+
+class EthdevPort final : public Port {
+ public:
+  /// Attaches the device, configures and starts it. The error names the port, the device, what was tried and DPDK's
+  /// reason; nothing stays attached then.
+  [[nodiscard]] static tl::expected<std::unique_ptr<EthdevPort>, std::string> create(const EthdevOptions& options);
+  /// Stops and removes the device. No PMD may be using its queues any more.
+  ~EthdevPort() override;
+
+  [[nodiscard]] std::vector<RxQueue> rx_queues() override;
+  [[nodiscard]] std::vector<TxQueue> tx_queues() override;
+  [[nodiscard]] PortStatus status() const override;
+  [[nodiscard]] int numa_node() const override;
+
+ private:
+  explicit EthdevPort(const EthdevOptions& options) : options_(options) {}
+  [[nodiscard]] tl::expected<void, std::string> attach();
+  [[nodiscard]] tl::expected<void, std::string> configure();
+  [[nodiscard]] tl::expected<void, std::string> set_up_queues();
+  [[nodiscard]] tl::expected<void, std::string> start();
+  void make_pacers();
+
+  static constexpr std::uint16_t kNoDevice = 0xffff;
+  const EthdevOptions options_;
+  std::uint16_t device_ = kNoDevice;  ///< DPDK's port id
+  bool started_ = false;
+  std::string driver_;
+  TxCapabilities tx_;
+  std::vector<std::unique_ptr<EthdevQueue>> queues_;
+  std::vector<std::unique_ptr<Pacer>> pacers_;
+};
+
+}  // namespace sluice::ports::ethdev
