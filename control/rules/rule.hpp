@@ -25,12 +25,12 @@ struct RuleAction {
 };
 
 struct Rule {
-  std::uint16_t priority = 32768;  ///< the highest that matches wins; of equals, the one added first
-  flowtable::FlowKey value{};      ///< a packet matches if (key & mask) == value
-  flowtable::FlowKey mask{};       ///< packet_class and mask_generation always zero
-  std::vector<RuleAction> actions; ///< empty: drop
-  std::string text;                ///< canonical, as `show rules` prints it
-  std::uint64_t id = 0;            ///< given by the rule table; never used twice
+  std::uint16_t priority = 32768;   ///< the highest that matches wins; of equals, the one added first
+  flowtable::FlowKey value{};       ///< a packet matches if (key & mask) == value
+  flowtable::FlowKey mask{};        ///< packet_class and mask_generation always zero
+  std::vector<RuleAction> actions;  ///< empty: drop
+  std::string text;                 ///< canonical, as `show rules` prints it
+  std::uint64_t id = 0;             ///< given by the rule table; never used twice
 };
 
 [[nodiscard]] inline bool matches(const Rule& rule, const flowtable::FlowKey& key) {
