@@ -51,7 +51,10 @@ struct PortConfig {
   VlanConfig vlan;
   std::uint16_t mtu = 1500;          ///< bytes, 68 to 9702
   std::uint16_t queues = 1;          ///< queue pairs; vhost-user: the most that a guest may use (default 8)
-  std::uint16_t queue_size = 1024;   ///< ethdev: descriptors
+  std::uint16_t queue_size = 1024;   ///< ethdev: descriptors; vhost-user: the largest ring a guest may set up (32768)
+  /// What the port needs for itself alone, in words: "path /run/vm1.sock", "PCI device 0000:01:00.0". Two ports that
+  /// share one of them cannot both be.
+  std::vector<std::string> claims;
 };
 
 /// A queue that is to be polled by one core and no other.
