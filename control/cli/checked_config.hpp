@@ -1,0 +1,20 @@
+// A configuration with its rules parsed: what `check` reports on and `run` insists on.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "control/config/config.hpp"
+
+namespace sluice::control {
+
+/// The configuration, or every error in it, a line each with its place. Rules are judged once the rest is right: which
+/// ports they may name is not known before.
+[[nodiscard]] tl::expected<Config, std::vector<std::string>> checked_config(const std::string& path);
+
+/// Prints the errors to stderr, and how many there are; returns kFailed.
+int report_errors(const std::string& path, const std::vector<std::string>& errors);
+
+}  // namespace sluice::control
