@@ -1,0 +1,191 @@
+#include "control/switch/pmd_set.hpp"
+
+#include <fmt/core.h>
+#include <numa.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <thread>
+
+namespace sluice::control {
+
+using datapath::PortView;
+using datapath::TxPort;
+using flowtable::PortId;
+using ports::PortCounters;
+
+Expected<PmdSet> PmdSet::create(const PmdConfig& config, const datapath::PmdOptions& options) {
+  PmdSet set(config);
+  for (const unsigned core : config.cores) {
+    auto pmd = datapath::Pmd::create(options);
+    if (!pmd) {
+      return tl::unexpected(Error{fmt::format("PMD on core {}: a flow table of {} flows cannot be had: {}", core,
+                                              options.flow_limit, std::strerror(pmd.error()))});
+    }
+    set.members_.push_back(Member{core, numa_available() < 0 ? 0 : numa_node_of_cpu(static_cast<int>(core)),
+                                  std::move(*pmd), std::make_unique<PortCounters[]>(flowtable::kMaxPorts), nullptr});
+  }
+  set.last_loops_.resize(set.members_.size(), ~std::uint64_t{0});
+  return set;
+}
+
+PmdSet::~PmdSet() { stop_threads(); }
+
+void PmdSet::start_threads() {
+  for (Member& member : members_) {
+    member.thread = std::make_unique<datapath::PmdThread>(*member.pmd, member.core, config_.idle_sleep);
+  }
+}
+
+void PmdSet::stop_threads() {
+  for (Member& member : members_) member.thread.reset();
+}
+
+void PmdSet::wait() const {
+  std::vector<std::uint64_t> tokens;
+  tokens.reserve(members_.size());
+  for (const Member& member : members_) tokens.push_back(member.pmd->loop().token());
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    while (!members_[i].pmd->loop().passed(tokens[i])) std::this_thread::yield();
+  }
+}
+
+void PmdSet::interrupt_stalled() {
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    const std::uint64_t loops = members_[i].pmd->loop().value();
+    const bool inside = (loops & 1U) != 0;
+    if (inside && loops == last_loops_[i] && members_[i].thread != nullptr) members_[i].thread->interrupt();
+    last_loops_[i] = loops;
+  }
+}
+
+std::optional<std::size_t> PmdSet::pinned(const PortQueues& port, std::size_t queue) const {
+  for (const PinnedQueue& pin : config_.pinned) {
+    if (pin.port != port.name || pin.queue != queue) continue;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      if (members_[i].core == pin.core) return i;
+    }
+  }
+  return std::nullopt;
+}
+
+/// The PMD with the fewest queues, of those on `numa_node` if there are any.
+std::size_t PmdSet::least_loaded(const std::vector<std::size_t>& load, int numa_node) const {
+  const bool node_has_pmd =
+      std::any_of(members_.begin(), members_.end(), [&](const Member& m) { return m.numa_node == numa_node; });
+  std::optional<std::size_t> best;
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    if (node_has_pmd && members_[i].numa_node != numa_node) continue;
+    if (!best || load[i] < load[*best]) best = i;
+  }
+  return *best;
+}
+
+/// Pinned queues go where they are pinned, the others where there is least to do. Ports are in the order they were
+/// added, so a new one moves none of the old.
+std::vector<PmdSet::Polled> PmdSet::assign(const std::vector<PortQueues>& ports) const {
+  std::vector<Polled> out;
+  std::vector<std::size_t> load(members_.size(), 0);
+  for (const PortQueues& port : ports) {
+    for (std::size_t q = 0; q < port.rx.size(); ++q) {
+      const auto pin = pinned(port, q);
+      const std::size_t member = pin ? *pin : least_loaded(load, port.numa_node);
+      ++load[member];
+      out.push_back(Polled{port.rx[q], port.id, static_cast<std::uint16_t>(q), member});
+    }
+  }
+  return out;
+}
+
+void PmdSet::use(const std::vector<PortQueues>& ports) {
+  std::vector<Polled> next = assign(ports);
+  if (members_.size() > 1) {
+    // A queue that changes hands is first taken from the one, then given to the other; and while the PMDs differ in
+    // which Tx queues they use, all of them lock.
+    std::vector<Polled> staying;
+    for (const Polled& now : current_.rx) {
+      const bool stays = std::any_of(next.begin(), next.end(), [&](const Polled& n) {
+        return n.port == now.port && n.queue_id == now.queue_id && n.member == now.member;
+      });
+      if (stays) staying.push_back(now);
+    }
+    publish(staying, current_.ports, Locks::everywhere);
+    publish(staying, ports, Locks::everywhere);
+  }
+  publish(next, ports, Locks::where_shared);
+  current_ = Layout{std::move(next), ports};
+}
+
+void PmdSet::publish(const std::vector<Polled>& rx, const std::vector<PortQueues>& ports, Locks locks) {
+  std::vector<std::unique_ptr<const PortView>> old;
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    old.push_back(members_[i].pmd->publish_ports(view_for(i, rx, ports, locks)));
+  }
+  wait();
+}
+
+std::unique_ptr<const PortView> PmdSet::view_for(std::size_t member, const std::vector<Polled>& rx,
+                                                 const std::vector<PortQueues>& ports, Locks locks) {
+  auto view = std::make_unique<PortView>();
+  std::set<PortId> polled;
+  for (const Polled& p : rx) {
+    if (p.member != member) continue;
+    view->rx.push_back(datapath::PolledQueue{p.queue, p.port, p.queue_id, counters_of(member, p.port, p.queue_id)});
+    polled.insert(p.port);
+  }
+  view->polled_ports = std::max<std::size_t>(polled.size(), 1);
+
+  // Counters for every id that was ever given out: packets of a port that went may still be waiting.
+  view->tx.resize(flowtable::kMaxPorts);
+  view->counters.resize(flowtable::kMaxPorts);
+  for (std::size_t id = 0; id < flowtable::kMaxPorts; ++id) view->counters[id] = &members_[member].counters[id];
+  for (const PortQueues& port : ports) {
+    TxPort& tx = view->tx[port.id];
+    tx.max_frame = port.max_frame;
+    if (port.tx.empty()) continue;
+    // With queues enough, each PMD has its own, and its flows are spread over them; with fewer, PMDs share.
+    const std::size_t first = member % port.tx.size();
+    for (std::size_t q = first; q < port.tx.size(); q += members_.size()) tx.queues.push_back(port.tx[q]);
+    const bool shared = port.tx.size() < members_.size();
+    if (members_.size() > 1 && (shared || locks == Locks::everywhere)) {
+      tx.lock = lock_of(port.id);
+    }
+  }
+  return view;
+}
+
+datapath::TxLock* PmdSet::lock_of(PortId port) {
+  auto& lock = locks_[port];
+  if (!lock) lock = std::make_unique<datapath::TxLock>();
+  return lock.get();
+}
+
+datapath::QueueCounters* PmdSet::counters_of(std::size_t member, PortId port, std::uint16_t queue) {
+  auto& counters = queue_counters_[{member, port, queue}];
+  if (!counters) counters = std::make_unique<datapath::QueueCounters>();
+  return counters.get();
+}
+
+std::vector<PmdSet::Queue> PmdSet::queues() const {
+  std::vector<Queue> out;
+  out.reserve(current_.rx.size());
+  for (const Polled& p : current_.rx) {
+    out.push_back(Queue{p.member, p.port, p.queue_id, queue_counters_.at({p.member, p.port, p.queue_id}).get()});
+  }
+  return out;
+}
+
+std::uint64_t PmdSet::sum(PortId port, ports::Counter PortCounters::*counter) const {
+  std::uint64_t total = 0;
+  for (const Member& member : members_) total += (member.counters[port].*counter).get();
+  return total;
+}
+
+std::uint64_t PmdSet::dropped(PortId port, ports::DropReason reason) const {
+  std::uint64_t total = 0;
+  for (const Member& member : members_) total += member.counters[port].dropped(reason);
+  return total;
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,109 @@
+// PmdSet: the PMDs of a switch with their threads and counters, and how they are told of ports.
+//
+// Control thread. What PMDs are told is a Layout: which queues exist and who polls which. A change of it reaches the
+// PMDs one by one, so it is brought about in steps between which no two PMDs can disagree about who owns a queue.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "control/config/config.hpp"
+#include "control/error.hpp"
+#include "datapath/pmd.hpp"
+#include "datapath/pmd_thread.hpp"
+#include "datapath/tx_lock.hpp"
+#include "datapath/view.hpp"
+#include "flowtable/flow_key.hpp"
+#include "ports/counters.hpp"
+#include "ports/queue.hpp"
+
+namespace sluice::control {
+
+/// The queues of a port, as the PMDs are to know them.
+struct PortQueues {
+  flowtable::PortId id;
+  std::string name;
+  int numa_node = -1;
+  std::uint32_t max_frame = 0;  ///< bytes
+  std::vector<ports::RxQueue> rx;
+  std::vector<ports::TxQueue> tx;
+};
+
+class PmdSet {
+ public:
+  struct Member {
+    unsigned core;
+    int numa_node;
+    std::unique_ptr<datapath::Pmd> pmd;
+    std::unique_ptr<ports::PortCounters[]> counters;  ///< by PortId
+    std::unique_ptr<datapath::PmdThread> thread;      ///< null until start()
+  };
+  struct Queue {
+    std::size_t member;
+    flowtable::PortId port;
+    std::uint16_t queue;
+    const datapath::QueueCounters* counters;
+  };
+
+  [[nodiscard]] static Expected<PmdSet> create(const PmdConfig& config, const datapath::PmdOptions& options);
+  PmdSet(PmdSet&&) = default;
+  ~PmdSet();
+
+  void start_threads();
+  void stop_threads();
+
+  /// Makes the PMDs use these ports and no others. When it returns, they do.
+  void use(const std::vector<PortQueues>& ports);
+  /// Returns when every PMD has finished a loop.
+  void wait() const;
+  /// Signals PMDs whose loop has not advanced since the last call: a peer may hold one up in its eventfd write.
+  void interrupt_stalled();
+
+  [[nodiscard]] const std::vector<Member>& members() const { return members_; }
+  /// Who polls what now.
+  [[nodiscard]] std::vector<Queue> queues() const;
+  /// The sum over PMDs.
+  [[nodiscard]] std::uint64_t sum(flowtable::PortId port, ports::Counter ports::PortCounters::*counter) const;
+  [[nodiscard]] std::uint64_t dropped(flowtable::PortId port, ports::DropReason reason) const;
+
+ private:
+  struct Polled {
+    ports::RxQueue queue;
+    flowtable::PortId port;
+    std::uint16_t queue_id;
+    std::size_t member;
+  };
+  /// What all PMDs together know.
+  struct Layout {
+    std::vector<Polled> rx;
+    std::vector<PortQueues> ports;
+  };
+  enum class Locks : std::uint8_t { where_shared, everywhere };
+
+  PmdSet(const PmdConfig& config) : config_(config) {}
+  [[nodiscard]] std::vector<Polled> assign(const std::vector<PortQueues>& ports) const;
+  [[nodiscard]] std::size_t least_loaded(const std::vector<std::size_t>& load, int numa_node) const;
+  [[nodiscard]] std::optional<std::size_t> pinned(const PortQueues& port, std::size_t queue) const;
+  void publish(const std::vector<Polled>& rx, const std::vector<PortQueues>& ports, Locks locks);
+  [[nodiscard]] std::unique_ptr<const datapath::PortView> view_for(std::size_t member, const std::vector<Polled>& rx,
+                                                                   const std::vector<PortQueues>& ports, Locks locks);
+  datapath::TxLock* lock_of(flowtable::PortId port);
+  datapath::QueueCounters* counters_of(std::size_t member, flowtable::PortId port, std::uint16_t queue);
+
+  PmdConfig config_;
+  std::vector<Member> members_;
+  Layout current_;
+  /// One a port, for all of its queues: while layouts differ, a queue may be known by two numbers.
+  std::map<flowtable::PortId, std::unique_ptr<datapath::TxLock>> locks_;
+  std::map<std::tuple<std::size_t, flowtable::PortId, std::uint16_t>, std::unique_ptr<datapath::QueueCounters>>
+      queue_counters_;
+  std::vector<std::uint64_t> last_loops_;
+};
+
+}  // namespace sluice::control
