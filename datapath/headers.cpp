@@ -31,6 +31,13 @@ Transport transport_of(std::uint8_t number, Headers::Network network) {
   }
 }
 
+/// Where a packet ends whose header says `size`, counted from `start`. Some guests leave the length of a frame that is
+/// to be segmented to be filled in.
+std::uint32_t packet_end(const ports::Frame& frame, std::uint32_t start, std::uint32_t size) {
+  const bool open = size == 0 && frame.offload.gso_type != ports::Offload::kGsoNone;
+  return open ? frame.size : start + size;
+}
+
 void find_transport(const ports::Frame& frame, std::uint8_t number, std::uint32_t ip_end, Headers& headers) {
   const Transport transport = transport_of(number, headers.network);
   const std::uint32_t l4 = frame.l4_offset;
@@ -54,7 +61,7 @@ void find_ipv4(const ports::Frame& frame, Headers& headers) {
   headers.fragment = fragment != 0;
   const bool later = (fragment & 0x1fffU) != 0;
   if (!later && frame.l4_offset == headers.l3 + header_size) {
-    find_transport(frame, ip[9], headers.l3 + read_be16(ip + 2), headers);
+    find_transport(frame, ip[9], packet_end(frame, headers.l3, read_be16(ip + 2)), headers);
   }
 }
 
@@ -77,7 +84,9 @@ void find_ipv6(const ports::Frame& frame, Headers& headers) {
     at += next == kFragment ? 8U : next == kAuthentication ? (units + 2) * 4U : (units + 1) * 8U;
     next = extension[0];
   }
-  if (at == frame.l4_offset) find_transport(frame, next, headers.l3 + kIpv6Size + read_be16(ip + 4), headers);
+  if (at == frame.l4_offset) {
+    find_transport(frame, next, packet_end(frame, headers.l3 + kIpv6Size, read_be16(ip + 4)), headers);
+  }
 }
 
 }  // namespace

@@ -86,9 +86,13 @@ std::vector<std::string> arguments(const EalOptions& options, int cpu) {
                                 // One lcore, 0, for the thread that starts; PMDs register themselves.
                                 "--lcores=0@" + std::to_string(cpu),
                                 // No files, sockets or second process: what the switch shows, it shows itself.
-                                "--in-memory", "--no-telemetry", "--log-level=notice", "-m",
-                                std::to_string(options.megabytes)};
-  if (!options.hugepages) args.emplace_back("--no-huge");
+                                "--no-telemetry", "--log-level=notice", "-m", std::to_string(options.megabytes)};
+  if (options.hugepages) {
+    args.emplace_back("--in-memory");
+  } else {
+    // Not to be had together with --in-memory; without shared configuration it writes no files either.
+    args.insert(args.end(), {"--no-huge", "--no-shconf"});
+  }
   if (!options.pci) args.emplace_back("--no-pci");
   return args;
 }
@@ -105,11 +109,11 @@ tl::expected<Eal, std::string> Eal::start(const EalOptions& options) {
     return tl::unexpected(std::string("DPDK: was started before in this process, and can be only once"));
   }
   const auto say = options.log ? options.log : [](unsigned, std::string_view) {};
-  std::string last_line;
+  std::string first_error;
   auto log = std::make_unique<Log>();
   // The reason for a failure is in what DPDK logs; its error number says little.
   log->say = [&](unsigned level, std::string_view line) {
-    if (level <= RTE_LOG_ERR) last_line = line;
+    if (level <= RTE_LOG_ERR && first_error.empty()) first_error = line;
     say(level, line);
   };
   if (!log->open()) return tl::unexpected(std::string("DPDK: its log cannot be opened: out of memory"));
@@ -122,7 +126,7 @@ tl::expected<Eal, std::string> Eal::start(const EalOptions& options) {
     const char* const hint = options.hugepages ? "; are there enough free hugepages? (/proc/sys/vm/nr_hugepages)" : "";
     return tl::unexpected("DPDK: does not start with " + std::to_string(options.megabytes) + " megabytes of " +
                           (options.hugepages ? "hugepages: " : "ordinary memory: ") + rte_strerror(rte_errno) +
-                          (last_line.empty() ? "" : " (" + last_line + ")") + hint);
+                          (first_error.empty() ? "" : " (" + first_error + ")") + hint);
   }
   log->say = say;
   return Eal(std::move(log));
