@@ -45,6 +45,10 @@ class SpscRing {
     return n;
   }
 
+  /// How many items wait. The producer never sees too few, the consumer never too many.
+  [[nodiscard]] std::size_t size() const {
+    return head_.load(std::memory_order_acquire) - tail_.load(std::memory_order_acquire);
+  }
   /// Either side, and approximate for both.
   [[nodiscard]] bool empty() const {
     return head_.load(std::memory_order_acquire) == tail_.load(std::memory_order_acquire);

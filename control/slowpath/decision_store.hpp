@@ -1,0 +1,93 @@
+// DecisionStore: the decisions that are in force, found by their inputs and by what they depend on. Slow-path thread;
+// PMDs read a node's slot and nothing else of it.
+//
+// A decision's life: made for the first flow that needs it; `dirty` when something it depends on has changed, until it
+// is made again; `doomed` when its flows must go because they have to come up again (their source is to be learnt
+// anew): found by no new flow from then on; retired when its last flow is gone.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <unordered_map>
+#include <vector>
+
+#include "control/slowpath/action_lists.hpp"
+#include "control/slowpath/decision_inputs.hpp"
+#include "control/slowpath/dependency_index.hpp"
+#include "control/slowpath/graveyard.hpp"
+
+namespace sluice::control {
+
+/// A flow: the PMD's index in the upper eight bits, the entry's id below.
+enum class FlowRef : std::uint32_t {};
+inline constexpr FlowRef kNoFlow{0xffffffff};
+
+struct DecisionNode {
+  flowtable::Decision slot;  ///< what flows point to
+  DecisionInputs inputs;
+  const flowtable::ActionList* list = nullptr;
+  std::uint64_t refreshed_ns = 0;  ///< when its sources were last kept alive in the FDB
+  FlowRef first_flow = kNoFlow;
+  std::uint32_t flows = 0;
+  DependencyIndex::Links links = DependencyIndex::kNoLinks;
+  bool live = false;
+  bool dirty = false;
+  bool doomed = false;
+};
+
+class DecisionStore {
+ public:
+  DecisionStore(std::uint64_t hash_secret, Graveyard& graveyard)
+      : by_inputs_(16, Hash{hash_secret}), dependents_(hash_secret), graveyard_(graveyard) {}
+  DecisionStore(const DecisionStore&) = delete;
+  DecisionStore& operator=(const DecisionStore&) = delete;
+
+  [[nodiscard]] DecisionNode& node(DecisionId id) { return nodes_[id]; }
+  [[nodiscard]] const DecisionNode& node(DecisionId id) const { return nodes_[id]; }
+  /// kNoDecision if there is none; never a doomed one.
+  [[nodiscard]] DecisionId find(const DecisionInputs& inputs) const;
+  /// There is none for these inputs.
+  DecisionId add(const DecisionInputs& inputs, Outcome outcome);
+  /// Replaces what a decision says; its slot is exchanged only if the actions differ. Clears `dirty`.
+  void update(DecisionId id, Outcome outcome);
+
+  /// To be made again.
+  void mark_dirty(DecisionId id);
+  void mark_dependents_dirty(const Dependency& what);
+  void doom(DecisionId id);
+  /// Has no flows any more; if it is doomed, it is next_doomed(). Its number comes back through free().
+  void retire(DecisionId id);
+  void free(const std::vector<DecisionId>& ids) { free_.insert(free_.end(), ids.begin(), ids.end()); }
+
+  /// The next to be made again, and the next whose flows must go; kNoDecision if there is none.
+  [[nodiscard]] DecisionId next_dirty();
+  [[nodiscard]] bool any_dirty() const { return !dirty_.empty(); }
+  [[nodiscard]] DecisionId next_doomed() const { return doomed_.empty() ? kNoDecision : doomed_.back(); }
+
+  [[nodiscard]] const DependencyIndex& dependents() const { return dependents_; }
+  [[nodiscard]] std::size_t size() const { return live_; }
+  template <typename F>
+  void for_each(F f) {
+    for (DecisionId id = 0; id < nodes_.size(); ++id) {
+      if (nodes_[id].live) f(id, nodes_[id]);
+    }
+  }
+
+ private:
+  struct Hash {
+    std::uint64_t secret;
+    std::size_t operator()(const DecisionInputs& inputs) const;
+  };
+
+  std::deque<DecisionNode> nodes_;  ///< a deque: PMDs hold addresses of slots
+  std::vector<DecisionId> free_;
+  std::unordered_map<DecisionInputs, DecisionId, Hash> by_inputs_;
+  ActionLists lists_;
+  DependencyIndex dependents_;
+  Graveyard& graveyard_;
+  std::vector<DecisionId> dirty_;
+  std::vector<DecisionId> doomed_;
+  std::size_t live_ = 0;
+};
+
+}  // namespace sluice::control

@@ -1,0 +1,92 @@
+// Fdb: the forwarding database. Which port a MAC address of a VLAN was last heard on (IEEE 802.1Q, 8.8).
+//
+// Slow-path thread (or the one thread of a replay); not synchronized. What it does depends on the calls alone: no
+// pointer value, hash seed or clock of its own decides anything, so that a replay repeats exactly.
+//
+// Every change of what lookup() says is also appended to changes(), for those who decided something by it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "flowtable/flow_key.hpp"
+
+namespace sluice::control {
+
+/// A VLAN and an address in one word: the VLAN in bits 48 to 59, the address below.
+enum class FdbKey : std::uint64_t {};
+
+[[nodiscard]] FdbKey fdb_key(std::uint16_t vlan, const flowtable::MacAddress& mac);
+[[nodiscard]] std::uint16_t vlan_of(FdbKey key);
+[[nodiscard]] flowtable::MacAddress mac_of(FdbKey key);
+
+class Fdb {
+ public:
+  struct Options {
+    std::size_t limit = 8192;                   ///< entries; 0: nothing is ever learnt
+    std::uint64_t ageing_ns = 300'000'000'000;  ///< 0: entries never age
+    std::uint64_t hash_secret = 0;              ///< so that no guest can aim addresses at one bucket
+  };
+  struct Entry {
+    FdbKey key;
+    flowtable::PortId port;
+    std::uint64_t seen_ns;
+  };
+
+  explicit Fdb(const Options& options);
+
+  [[nodiscard]] std::optional<flowtable::PortId> lookup(FdbKey key) const;
+
+  /// Notes that `key` was heard on `port` at `now_ns`. True if that is news: a new entry, or one that has moved. When
+  /// the table is full, the oldest entry of the port that has the most gives way; if the learning port is among those
+  /// with the most, its own does. So a port that floods addresses pushes out none but its own.
+  bool learn(FdbKey key, flowtable::PortId port, std::uint64_t now_ns);
+  /// Keeps an entry alive if it is still on `port`. Never makes it older.
+  void refresh(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns);
+
+  /// The entry that was heard longest ago, if its time is over.
+  [[nodiscard]] std::optional<Entry> expired(std::uint64_t now_ns) const;
+  /// When the next entry's time is over.
+  [[nodiscard]] std::optional<std::uint64_t> next_expiry_ns() const;
+  bool erase(FdbKey key);
+
+  /// Both return how many entries went.
+  std::size_t flush();
+  std::size_t flush(flowtable::PortId port);
+
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  /// All entries, by VLAN and address.
+  [[nodiscard]] std::vector<Entry> entries() const;
+
+  /// Keys that lookup() now answers differently, in order since the last call; a key may be there twice.
+  [[nodiscard]] std::vector<FdbKey> take_changes() { return std::exchange(changes_, {}); }
+
+ private:
+  struct Place {
+    flowtable::PortId port;
+    std::uint64_t seen_ns;
+  };
+  struct Hash {
+    std::uint64_t secret;
+    std::size_t operator()(FdbKey key) const;
+  };
+  using ByAge = std::set<std::pair<std::uint64_t, FdbKey>>;
+
+  void insert(FdbKey key, Place place);
+  void make_room(flowtable::PortId learner);
+  void count(flowtable::PortId port, std::size_t before, std::size_t after);
+
+  Options options_;
+  std::unordered_map<FdbKey, Place, Hash> entries_;
+  ByAge by_age_;
+  std::vector<ByAge> of_port_;                                    ///< by PortId
+  std::set<std::pair<std::size_t, flowtable::PortId>> by_count_;  ///< ports that have entries
+  std::vector<FdbKey> changes_;
+};
+
+}  // namespace sluice::control

@@ -1,0 +1,78 @@
+// FlowSet: all flows of all PMDs, kept true to what the pipeline says. Slow-path thread.
+//
+// Owns decisions, records and commands; the tables that decisions are made from belong to SlowPath.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "control/slowpath/flow_records.hpp"
+#include "control/slowpath/graveyard.hpp"
+#include "control/slowpath/pipeline.hpp"
+
+namespace sluice::control {
+
+class FlowSet {
+ public:
+  FlowSet(std::span<const PmdLink> pmds, const Pipeline& pipeline, RuleBook& rules, Fdb& fdb,
+          std::uint64_t hash_secret);
+
+  /// Decides a new flow, learns its source, and answers its upcall.
+  void install(FlowRef flow, const flowtable::FlowKey& key, std::uint64_t now_ns);
+  /// Answers an upcall without a flow.
+  void answer(FlowRef flow, datapath::Command::Kind kind);
+  /// Has a flow erased. Its counts go to its rule, and its source is as old in the FDB as its last packet.
+  void drop(FlowRef flow, std::uint64_t now_ns);
+  /// Looks the rules up again for a flow; if another decides it now, its decision is exchanged in place (or the flow
+  /// is dropped, if its source would have to be learnt, which takes a packet).
+  void recheck(FlowRef flow, std::uint64_t now_ns);
+  /// Lets the FDB know that a flow's source was there.
+  void keep_source_alive(FlowRef flow, std::uint64_t now_ns, std::uint64_t idle_ns);
+  /// The last packet of any flow that has this source on `port`; 0 if there is none. Stops at the first that is
+  /// younger than `enough_ns`.
+  [[nodiscard]] std::uint64_t source_seen_ns(FdbKey source, flowtable::PortId port, std::uint64_t now_ns,
+                                             std::uint64_t enough_ns) const;
+
+  /// To be called after any change: notes who depended on it. What follows from it is done by settle().
+  void fdb_changed();
+  void port_changed(flowtable::PortId port, const BridgePort* before, const BridgePort* after);
+
+  /// Makes decisions again and drops doomed flows, at most `work` of them; false if there was nothing to do.
+  bool settle(std::size_t work, std::uint64_t now_ns);
+  /// Sends what PMDs had no room for, and frees what they no longer use.
+  bool flush();
+  void end_round() { graveyard_.end_round(); }
+  void bury(std::unique_ptr<const datapath::MaskView> view) { graveyard_.bury(std::move(view)); }
+
+  /// True while a PMD has yet to take commands that it was sent.
+  [[nodiscard]] bool congested(std::size_t pmd) const { return outboxes_[pmd].congested(); }
+  [[nodiscard]] const FlowRecords& records() const { return records_; }
+  [[nodiscard]] const DecisionNode& decision(FlowRef flow) const {
+    return decisions_.node(records_.record(flow).decision);
+  }
+  [[nodiscard]] std::size_t decisions() const { return decisions_.size(); }
+  [[nodiscard]] bool settled() const;
+  [[nodiscard]] const Graveyard& graveyard() const { return graveyard_; }
+
+ private:
+  [[nodiscard]] DecisionId decision_for(const DecisionInputs& inputs, flowtable::PortId port, std::uint64_t now_ns);
+  /// Of a flow without a packet at hand, which teaches nothing: kNoDecision if its source is not known on the in-port.
+  [[nodiscard]] DecisionId decision_of_known_source(const DecisionInputs& inputs);
+  bool learn(const Outcome& outcome, flowtable::PortId port, std::uint64_t now_ns);
+  void decide_again(DecisionId id);
+  void refresh_sources(DecisionNode& node, std::uint64_t seen_ns);
+  void send(FlowRef flow, datapath::Command::Kind kind, const flowtable::Decision* decision = nullptr);
+  [[nodiscard]] std::size_t drop_doomed(std::size_t work, std::uint64_t now_ns);
+
+  std::span<const PmdLink> pmds_;
+  const Pipeline& pipeline_;
+  RuleBook& rules_;
+  Fdb& fdb_;
+  std::vector<Outbox> outboxes_;
+  Graveyard graveyard_;
+  DecisionStore decisions_;
+  FlowRecords records_;
+};
+
+}  // namespace sluice::control

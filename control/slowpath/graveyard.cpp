@@ -1,0 +1,56 @@
+#include "control/slowpath/graveyard.hpp"
+
+#include <atomic>
+#include <utility>
+
+namespace sluice::control {
+
+void Graveyard::bury(std::unique_ptr<const flowtable::ActionList> list) {
+  if (list != nullptr) now_.lists.push_back(std::move(list));
+}
+
+void Graveyard::end_round() {
+  if (now_.empty()) return;
+  for (const auto& outbox : outboxes_) now_.sent.push_back(outbox.sent());
+  batches_.push_back(std::exchange(now_, {}));
+  ++closed_;
+}
+
+std::vector<DecisionId> Graveyard::collect() {
+  std::vector<DecisionId> free;
+  while (!batches_.empty() && at_rest(batches_.front())) {
+    const auto& decisions = batches_.front().decisions;
+    free.insert(free.end(), decisions.begin(), decisions.end());
+    batches_.pop_front();
+    ++collected_;
+  }
+  return free;
+}
+
+bool Graveyard::at_rest(Batch& batch) const {
+  if (batch.tokens.empty()) {
+    for (std::size_t i = 0; i < outboxes_.size(); ++i) {
+      if (outboxes_[i].taken() < batch.sent[i]) return false;
+    }
+    batch.tokens = grace_tokens(pmds_);
+  }
+  return grace_passed(pmds_, batch.tokens);
+}
+
+std::vector<std::uint64_t> grace_tokens(std::span<const PmdLink> pmds) {
+  // seq_cst: the exchanges before are seen by a PMD that the tokens say is outside of its loop (see grace.hpp).
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  std::vector<std::uint64_t> tokens;
+  tokens.reserve(pmds.size());
+  for (const auto& pmd : pmds) tokens.push_back(pmd.loop->token());
+  return tokens;
+}
+
+bool grace_passed(std::span<const PmdLink> pmds, std::span<const std::uint64_t> tokens) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (!pmds[i].loop->passed(tokens[i])) return false;
+  }
+  return true;
+}
+
+}  // namespace sluice::control

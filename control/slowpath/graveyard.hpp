@@ -1,0 +1,62 @@
+// Graveyard: what PMDs may still be using, kept until they cannot. Slow-path thread.
+//
+// What is buried in a round becomes one batch when the round ends. A batch waits first until each PMD has taken all
+// commands that were sent by then (an install or remove among them may be what takes the last pointer away), then
+// until each has finished the loop that it is in.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "control/slowpath/dependency_index.hpp"
+#include "control/slowpath/pmd_link.hpp"
+
+namespace sluice::control {
+
+class Graveyard {
+ public:
+  Graveyard(std::span<const PmdLink> pmds, std::span<const Outbox> outboxes) : pmds_(pmds), outboxes_(outboxes) {}
+
+  void bury(std::unique_ptr<const flowtable::ActionList> list);
+  void bury(std::unique_ptr<const datapath::MaskView> view) { now_.views.push_back(std::move(view)); }
+  /// The decision's number may be used again when collect() returns it.
+  void bury(DecisionId decision) { now_.decisions.push_back(decision); }
+
+  void end_round();
+  /// Frees what nobody uses any more, and returns the decisions among it.
+  [[nodiscard]] std::vector<DecisionId> collect();
+  /// The number of the batch that is being filled, and whether it and all before it are freed.
+  [[nodiscard]] std::uint64_t batch() const { return closed_; }
+  [[nodiscard]] bool freed(std::uint64_t batch) const {
+    return collected_ > batch || (collected_ == batch && now_.empty());
+  }
+  [[nodiscard]] bool empty() const { return batches_.empty() && now_.empty(); }
+
+ private:
+  struct Batch {
+    std::vector<std::unique_ptr<const flowtable::ActionList>> lists;
+    std::vector<std::unique_ptr<const datapath::MaskView>> views;
+    std::vector<DecisionId> decisions;
+    std::vector<std::uint64_t> sent;    ///< by PMD
+    std::vector<std::uint64_t> tokens;  ///< by PMD; empty until all that was sent is taken
+
+    [[nodiscard]] bool empty() const { return lists.empty() && views.empty() && decisions.empty(); }
+  };
+  [[nodiscard]] bool at_rest(Batch& batch) const;
+
+  std::span<const PmdLink> pmds_;
+  std::span<const Outbox> outboxes_;
+  Batch now_;
+  std::deque<Batch> batches_;
+  std::uint64_t closed_ = 0;
+  std::uint64_t collected_ = 0;
+};
+
+/// Tokens of all PMDs for what was exchanged before.
+[[nodiscard]] std::vector<std::uint64_t> grace_tokens(std::span<const PmdLink> pmds);
+[[nodiscard]] bool grace_passed(std::span<const PmdLink> pmds, std::span<const std::uint64_t> tokens);
+
+}  // namespace sluice::control

@@ -1,0 +1,51 @@
+// Recheck: brings a change of rules or masks to the flows that are there. Slow-path thread.
+//
+// A change that alters the mask of a port and class has put all of its flows out of reach: they are removed, and
+// their packets come up again. Where the mask stays, the flows that the changed rules match (or decided) are looked
+// up again and given their new decisions in place. No other flow is touched. One pass over the records does both, a
+// part of it each round; changes that come meanwhile have the pass go around once more from where it is.
+#pragma once
+
+#include <cstdint>
+#include <unordered_set>
+#include <vector>
+
+#include "control/slowpath/flow_set.hpp"
+#include "control/slowpath/flow_walk.hpp"
+#include "control/slowpath/mask_book.hpp"
+
+namespace sluice::control {
+
+class Recheck {
+ public:
+  Recheck(FlowSet& flows, const MaskBook& masks, std::span<const PmdLink> pmds)
+      : flows_(flows), masks_(masks), pmds_(pmds), walk_(flows.records(), pmds.size()) {}
+
+  void rule_added(const Rule& rule);
+  void rule_gone(std::uint64_t id);
+  /// To be called after the new masks were published.
+  void masks_published();
+
+  [[nodiscard]] bool pending() const { return left_ != 0; }
+  /// Looks at `places` records; false if there was nothing to do.
+  bool run(std::size_t places, std::uint64_t now_ns);
+
+ private:
+  struct Match {
+    flowtable::FlowKey value;
+    flowtable::FlowKey mask;
+  };
+  [[nodiscard]] bool suspicious(FlowRef flow) const;
+  void start();
+
+  FlowSet& flows_;
+  const MaskBook& masks_;
+  std::span<const PmdLink> pmds_;
+  FlowWalk walk_;
+  std::size_t left_ = 0;               ///< records still to be looked at
+  std::vector<std::uint64_t> tokens_;  ///< the masks are in use by all PMDs when these have passed
+  std::vector<Match> added_;
+  std::unordered_set<std::uint64_t> gone_;
+};
+
+}  // namespace sluice::control

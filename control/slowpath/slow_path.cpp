@@ -1,0 +1,149 @@
+#include "control/slowpath/slow_path.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace sluice::control {
+namespace {
+
+using datapath::Command;
+using datapath::Upcall;
+
+// Bounds of one round, which together take well under a millisecond or two.
+constexpr std::size_t kUpcallsARound = 512;
+constexpr std::size_t kUpcallsTakenARound = 1024;  // of each PMD
+constexpr std::size_t kSettledARound = 4096;
+constexpr std::size_t kRecheckedARound = 8192;
+constexpr std::size_t kAgedARound = 256;
+
+constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
+
+std::uint64_t nanoseconds(std::chrono::seconds time) { return static_cast<std::uint64_t>(time.count()) * kNsPerSecond; }
+
+}  // namespace
+
+SlowPath::SlowPath(const SlowPathOptions& options, std::vector<PmdLink> pmds)
+    : options_(options),
+      pmds_(std::move(pmds)),
+      fdb_({options.bridge.mac_table_size, nanoseconds(options.bridge.mac_ageing), options.hash_secret}),
+      pipeline_(ports_, rules_, fdb_, options.bridge.flood),
+      flows_(pmds_, pipeline_, rules_, fdb_, options.hash_secret),
+      published_(std::make_unique<const datapath::MaskView>()),
+      recheck_(flows_, masks_, pmds_),
+      sweep_(flows_, pmds_, {nanoseconds(options.flows.idle_timeout), options.flows.limit}) {
+  for (const auto& pmd : pmds_) pmd.publish_masks(published_.get());
+}
+
+SlowPath::~SlowPath() {
+  for (const auto& pmd : pmds_) pmd.publish_masks(nullptr);
+}
+
+bool SlowPath::run_once(std::uint64_t now_ns) {
+  now_ns_ = now_ns;
+  bool worked = flows_.flush();
+  worked |= publish_masks();
+  worked |= age_fdb(now_ns);
+  worked |= take_upcalls();
+  worked |= answer_upcalls(now_ns);
+  worked |= flows_.settle(kSettledARound, now_ns);
+  worked |= recheck_.run(kRecheckedARound, now_ns);
+  worked |= sweep_.run(now_ns);
+  for (std::size_t pmd = 0; pmd < pmds_.size(); ++pmd) worked |= sweep_.make_room(pmd, upcalls_.size(pmd), now_ns);
+  note_clean();
+  see_off_ports();
+  flows_.end_round();
+  return worked;
+}
+
+std::optional<std::uint64_t> SlowPath::next_deadline() const {
+  const auto ageing = fdb_.next_expiry_ns();
+  const auto sweep = sweep_.due_ns();
+  if (ageing && sweep) return std::min(*ageing, *sweep);
+  return ageing ? ageing : sweep;
+}
+
+bool SlowPath::publish_masks() {
+  auto view = masks_.rebuild(pipeline_);
+  if (view == nullptr) return false;
+  for (const auto& pmd : pmds_) pmd.publish_masks(view.get());
+  flows_.bury(std::exchange(published_, std::move(view)));
+  recheck_.masks_published();
+  old_generations_ = true;
+  return true;
+}
+
+bool SlowPath::age_fdb(std::uint64_t now_ns) {
+  const auto ageing = nanoseconds(options_.bridge.mac_ageing);
+  std::size_t aged = 0;
+  for (; aged < kAgedARound; ++aged) {
+    const auto oldest = fdb_.expired(now_ns);
+    if (!oldest) break;
+    // The sweep tells of packets up to a second late: here it matters.
+    const auto enough = now_ns - std::min(now_ns, ageing / 2);
+    const auto seen = flows_.source_seen_ns(oldest->key, oldest->port, now_ns, enough);
+    if (seen > oldest->seen_ns) {
+      fdb_.refresh(oldest->key, oldest->port, seen);
+    } else {
+      fdb_.erase(oldest->key);
+    }
+  }
+  if (aged != 0) flows_.fdb_changed();
+  return aged != 0;
+}
+
+bool SlowPath::take_upcalls() {
+  bool any = false;
+  std::array<Upcall, 64> batch;
+  for (std::size_t pmd = 0; pmd < pmds_.size(); ++pmd) {
+    for (std::size_t taken = 0; taken < kUpcallsTakenARound;) {
+      const auto count = pmds_[pmd].upcalls->pop(batch);
+      for (std::size_t i = 0; i < count; ++i) upcalls_.push({batch[i], pmd});
+      taken += count;
+      any |= count != 0;
+      if (count < batch.size()) break;
+    }
+  }
+  return any;
+}
+
+bool SlowPath::answer_upcalls(std::uint64_t now_ns) {
+  std::size_t answered = 0;
+  for (; answered < kUpcallsARound; ++answered) {
+    const auto next = upcalls_.pop();
+    if (!next) break;
+    const auto& [upcall, pmd] = *next;
+    const auto flow = flow_ref(pmd, upcall.entry);
+    if (ports_.find(upcall.key.in_port) == nullptr) {
+      flows_.answer(flow, Command::Kind::remove);
+    } else if (!masks_.current(upcall.key)) {
+      flows_.answer(flow, Command::Kind::reclassify);
+    } else {
+      flows_.install(flow, upcall.key, now_ns);
+    }
+  }
+  return answered != 0;
+}
+
+void SlowPath::note_clean() {
+  if (!old_generations_ || recheck_.pending() || upcalls_waiting() != 0) return;
+  masks_.all_clean();
+  old_generations_ = false;
+}
+
+void SlowPath::see_off_ports() {
+  if (leaving_.empty()) return;
+  if (flows_.settled() && !recheck_.pending()) {
+    for (auto& port : leaving_) {
+      if (!port.batch) port.batch = flows_.graveyard().batch();
+    }
+  }
+  std::erase_if(leaving_, [&](const Leaving& port) { return port.batch && flows_.graveyard().freed(*port.batch); });
+}
+
+std::size_t SlowPath::upcalls_waiting() const {
+  std::size_t waiting = upcalls_.size();
+  for (const auto& pmd : pmds_) waiting += pmd.upcalls->size();
+  return waiting;
+}
+
+}  // namespace sluice::control

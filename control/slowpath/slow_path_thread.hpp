@@ -1,0 +1,46 @@
+// SlowPathThread: the thread that a SlowPath lives on. It looks for upcalls all the time, with a short sleep when there
+// is nothing to do, since a PMD makes no system call to wake it.
+//
+// post() and the destructor may be called from any thread but its own.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "control/slowpath/slow_path.hpp"
+
+namespace sluice::control {
+
+class SlowPathThread {
+ public:
+  using Task = std::function<void(SlowPath&)>;
+  using Clock = std::function<std::uint64_t()>;
+
+  /// `clock` is the PMDs' clock, in ns.
+  SlowPathThread(std::unique_ptr<SlowPath> slow_path, Clock clock);
+  /// Runs the tasks that were posted, then ends. The PMDs have stopped before.
+  ~SlowPathThread();
+  SlowPathThread(const SlowPathThread&) = delete;
+  SlowPathThread& operator=(const SlowPathThread&) = delete;
+
+  /// Has `task` run on the thread, between two rounds. Tasks run in the order in which they were posted.
+  void post(Task task);
+
+ private:
+  void run();
+  bool run_tasks();
+
+  std::unique_ptr<SlowPath> slow_path_;
+  Clock clock_;
+  std::mutex mutex_;
+  std::vector<Task> tasks_;              ///< guarded by mutex_
+  std::atomic<bool> has_tasks_ = false;  ///< so that a round without tasks takes no lock
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;  ///< the last member: it uses all others
+};
+
+}  // namespace sluice::control
