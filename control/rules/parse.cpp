@@ -52,9 +52,8 @@ class MatchReader {
       all.mask = merged(all.mask, given.bits.mask);
     }
     for (const auto& given : given_) {
-      if (satisfied(given.needs, all.value, all.mask)) continue;
-      return error_at(given.name.offset,
-                      fmt::format("{} needs {} in the match", given.name.text, wording(given.needs)));
+      const auto unmet = unmet_need(given.name.text, given.needs, all.value, all.mask);
+      if (!unmet.empty()) return error_at(given.name.offset, unmet);
     }
     return all;
   }
@@ -185,15 +184,7 @@ Expected<FlowKey> finish_packet(const MatchReader& match, std::string_view text)
   const auto bits = match.finish();
   if (!bits) return tl::unexpected(bits.error());
   if (bits->mask.in_port == 0) return error_at(text.size(), "in_port=... is missing: a packet comes in through a port");
-  const FlowKey key = complete(*bits);
-  const auto& facts = class_facts(static_cast<flowtable::PacketClass>(key.packet_class));
-  for (const auto& given : match.given()) {
-    if (!contradict({facts.value, facts.mask}, {given.bits.value, given.bits.mask})) continue;
-    return error_at(given.name.offset, fmt::format("such a packet has no {}: {}", given.name.text,
-                                                   key.nw_frag != 0 ? "only the first fragment has a header of layer 4"
-                                                                    : "its kind has none"));
-  }
-  return key;
+  return complete(*bits);
 }
 
 }  // namespace

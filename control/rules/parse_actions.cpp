@@ -118,8 +118,9 @@ class ActionReader {
   }
 
   [[nodiscard]] Expected<void> check(const Token& at, std::string_view what, Needs needs) const {
-    if (satisfied(needs, match_.value, match_.mask)) return {};
-    return error_at(at.offset, fmt::format("{} needs {} in the match", what, wording(needs)));
+    const auto unmet = unmet_need(what, needs, match_.value, match_.mask);
+    if (!unmet.empty()) return error_at(at.offset, unmet);
+    return {};
   }
 
   tl::unexpected<Error> unknown(const Token& name, std::string_view what,

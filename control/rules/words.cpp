@@ -1,6 +1,7 @@
 // words: the tables, and how a word is found in them.
 #include "control/rules/words.hpp"
 
+#include <fmt/format.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -68,14 +69,39 @@ constexpr auto kOtherActionWords = std::to_array<std::string_view>(
 constexpr auto kOpenflowPorts =
     std::to_array<std::string_view>({"all", "local", "controller", "table", "none", "any", "max", "unset"});
 
+std::string_view wording(Needs needs) {
+  switch (needs) {
+    case Needs::nothing: return "nothing";
+    case Needs::ipv4_or_arp: return "ip or arp";
+    case Needs::ipv4: return "ip";
+    case Needs::arp: return "arp";
+    case Needs::ipv6: return "ipv6";
+    case Needs::ip: return "ip or ipv6";
+    case Needs::proto: return "ip, ipv6 or arp";
+    case Needs::ports: return "tcp, udp or sctp (or tcp6, udp6, sctp6)";
+    case Needs::tcp: return "tcp or tcp6";
+    case Needs::udp: return "udp or udp6";
+    case Needs::sctp: return "sctp or sctp6";
+    case Needs::icmp: return "icmp or icmp6";
+    case Needs::icmp4: return "icmp";
+    case Needs::icmp6: return "icmp6";
+  }
+  return "";
+}
+
 template <typename Table>
 auto find(const Table& table, std::string_view name) -> const typename Table::value_type* {
   const auto found = std::ranges::find_if(table, [&](const auto& row) { return row.name == name; });
   return found == table.end() ? nullptr : &*found;
 }
 
+bool later_fragment(const flowtable::FlowKey& value, const flowtable::FlowKey& mask) {
+  return (value.nw_frag & mask.nw_frag & flowtable::kFragLater) != 0;
+}
+
+// And the packet has the protocol's header.
 bool exact_protocol(const flowtable::FlowKey& value, const flowtable::FlowKey& mask, std::uint8_t protocol) {
-  return mask.nw_proto == 0xff && value.nw_proto == protocol;
+  return !later_fragment(value, mask) && mask.nw_proto == 0xff && value.nw_proto == protocol;
 }
 
 }  // namespace
@@ -112,24 +138,13 @@ bool satisfied(Needs needs, const flowtable::FlowKey& value, const flowtable::Fl
   return false;
 }
 
-std::string_view wording(Needs needs) {
-  switch (needs) {
-    case Needs::nothing: return "nothing";
-    case Needs::ipv4_or_arp: return "ip or arp";
-    case Needs::ipv4: return "ip";
-    case Needs::arp: return "arp";
-    case Needs::ipv6: return "ipv6";
-    case Needs::ip: return "ip or ipv6";
-    case Needs::proto: return "ip, ipv6 or arp";
-    case Needs::ports: return "tcp, udp or sctp (or tcp6, udp6, sctp6)";
-    case Needs::tcp: return "tcp or tcp6";
-    case Needs::udp: return "udp or udp6";
-    case Needs::sctp: return "sctp or sctp6";
-    case Needs::icmp: return "icmp or icmp6";
-    case Needs::icmp4: return "icmp";
-    case Needs::icmp6: return "icmp6";
+std::string unmet_need(std::string_view what, Needs needs, const flowtable::FlowKey& value,
+                       const flowtable::FlowKey& mask) {
+  if (satisfied(needs, value, mask)) return {};
+  if (needs >= Needs::ports && later_fragment(value, mask)) {
+    return fmt::format("{} is of a header that later fragments do not have", what);
   }
-  return "";
+  return fmt::format("{} needs {} in the match", what, wording(needs));
 }
 
 std::span<const std::string_view> match_words() {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -46,6 +47,7 @@ enum class Needs : std::uint8_t {
   ipv6,
   ip,     ///< IPv4 or IPv6
   proto,  ///< IPv4, IPv6 or ARP
+  // From here on a header of layer 4, which later fragments have not.
   ports,  ///< TCP, UDP or SCTP
   tcp,
   udp,
@@ -87,8 +89,9 @@ struct ModWord {
 
 /// True if a match with this value and mask satisfies `needs`.
 [[nodiscard]] bool satisfied(Needs needs, const flowtable::FlowKey& value, const flowtable::FlowKey& mask);
-/// "tcp, udp or sctp", for an error.
-[[nodiscard]] std::string_view wording(Needs needs);
+/// What `what` lacks, for people: "tp_dst needs tcp, udp or sctp (…) in the match". Empty if it is satisfied.
+[[nodiscard]] std::string unmet_need(std::string_view what, Needs needs, const flowtable::FlowKey& value,
+                                     const flowtable::FlowKey& mask);
 
 /// Words that may stand in a match, and words that may stand in actions; for suggestions.
 [[nodiscard]] std::span<const std::string_view> match_words();

@@ -109,6 +109,10 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"ip,ipv6_dst=::1,actions=drop", "column 4: ipv6_dst needs ipv6 in the match"},
         Refused{"udp,tcp_dst=1,actions=drop", "column 5: tcp_dst needs tcp or tcp6 in the match"},
         Refused{"nw_proto=6,actions=drop", "column 1: nw_proto needs ip, ipv6 or arp in the match"},
+        Refused{"tcp,tp_dst=22,ip_frag=later,actions=drop",
+                "column 5: tp_dst is of a header that later fragments do not have"},
+        Refused{"tcp,ip_frag=later,actions=mod_tp_dst:1",
+                "column 27: mod_tp_dst is of a header that later fragments do not have"},
         Refused{"tcp,udp,actions=drop", "column 5: udp contradicts tcp in column 1: no packet is both"},
         Refused{"dl_vlan=0xffff,dl_vlan_pcp=1,actions=drop",
                 "column 16: dl_vlan_pcp contradicts dl_vlan in column 1: no packet is both"},
@@ -229,7 +233,7 @@ TEST(Packet, what_cannot_be_is_refused) {
   EXPECT_EQ(error("in_port=vm1,ip,nw_src=10.0.0.0/8"), "column 23: a packet has one nw_src, so there can be no mask");
   EXPECT_EQ(error("in_port=vm1,ip,ip_frag=yes"), "column 24: a packet's ip_frag is no, first or later");
   EXPECT_EQ(error("in_port=vm1,tcp,ip_frag=later,tp_dst=80"),
-            "column 31: such a packet has no tp_dst: only the first fragment has a header of layer 4");
+            "column 31: tp_dst is of a header that later fragments do not have");
   EXPECT_EQ(error("in_port=vm1,actions=drop"), "column 13: actions belongs to a rule, not to a packet");
 }
 

@@ -107,6 +107,7 @@ void random_ip(Random& random, Match& match, bool v6) {
   const std::uint8_t icmp = v6 ? 58 : 1;
   match.value.nw_proto = byte(pick(random, {6, 6, 17, 17, 132, icmp, 2, 47, 0}));
   const auto proto = match.value.nw_proto;
+  if ((match.value.nw_frag & match.mask.nw_frag & flowtable::kFragLater) != 0) return;  // has no ports
   if (proto == 6 || proto == 17 || proto == 132) random_ports(random, match);
   if (proto == icmp) random_icmp(random, match);
 }
@@ -177,7 +178,8 @@ std::vector<Action> possible_edits(Random& random, const Match& match) {
   if (type != kIpv4Type && type != kIpv6Type) return edits;
   edits.push_back(number_action(ActionKind::dec_ttl, 0));
   edits.push_back(number_action(ActionKind::set_nw_tos, below(random, 64) * 4));
-  if (match.mask.nw_proto == 0) return edits;
+  const bool later = (match.value.nw_frag & match.mask.nw_frag & flowtable::kFragLater) != 0;
+  if (match.mask.nw_proto == 0 || later) return edits;
   const auto proto = match.value.nw_proto;
   const bool icmp = (type == kIpv4Type && proto == 1) || (type == kIpv6Type && proto == 58);
   if (!icmp && proto != 6 && proto != 17 && proto != 132) return edits;
