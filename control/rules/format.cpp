@@ -181,7 +181,20 @@ void add_push(Items& items, const Action& action) {
             action.value & kVid, action.value >> 13U);
 }
 
-void add_action(Items& items, const Action& action, bool icmp, const PortNames& ports) {
+// What carries the numbers that set_tp_src and set_tp_dst set.
+enum class Layer4 : std::uint8_t { ports, icmp, icmp6 };
+
+Layer4 layer_4(const FlowKey& value, const FlowKey& mask) {
+  if (satisfied(Needs::icmp4, value, mask)) return Layer4::icmp;
+  return satisfied(Needs::icmp6, value, mask) ? Layer4::icmp6 : Layer4::ports;
+}
+
+void add_port_edit(Items& items, std::string_view icmp_field, std::string_view mod, unsigned value, Layer4 over) {
+  if (over == Layer4::ports) return items.add("{}:{}", mod, value);
+  items.add("set_field:{}->{}_{}", value, over == Layer4::icmp ? "icmp" : "icmpv6", icmp_field);
+}
+
+void add_action(Items& items, const Action& action, Layer4 over, const PortNames& ports) {
   switch (action.kind) {
     case ActionKind::output: return items.add("output:{}", port_name(ports, action.value));
     case ActionKind::drop:
@@ -197,20 +210,18 @@ void add_action(Items& items, const Action& action, bool icmp, const PortNames& 
     case ActionKind::set_ipv6_src: return items.add("set_field:{}->ipv6_src", write_ipv6(action.bytes));
     case ActionKind::set_ipv6_dst: return items.add("set_field:{}->ipv6_dst", write_ipv6(action.bytes));
     case ActionKind::set_nw_tos: return items.add("mod_nw_tos:{}", action.value);
-    case ActionKind::set_tp_src:
-      return icmp ? items.add("set_field:{}->icmp_type", action.value) : items.add("mod_tp_src:{}", action.value);
-    case ActionKind::set_tp_dst:
-      return icmp ? items.add("set_field:{}->icmp_code", action.value) : items.add("mod_tp_dst:{}", action.value);
+    case ActionKind::set_tp_src: return add_port_edit(items, "type", "mod_tp_src", action.value, over);
+    case ActionKind::set_tp_dst: return add_port_edit(items, "code", "mod_tp_dst", action.value, over);
     case ActionKind::dec_ttl: return items.add("dec_ttl");
   }
 }
 
-void add_rule_action(Items& items, const RuleAction& action, bool icmp, const PortNames& ports) {
+void add_rule_action(Items& items, const RuleAction& action, Layer4 over, const PortNames& ports) {
   switch (action.kind) {
     case RuleAction::Kind::normal: return items.add("normal");
     case RuleAction::Kind::flood: return items.add("flood");
     case RuleAction::Kind::in_port: return items.add("in_port");
-    case RuleAction::Kind::edit: return add_action(items, action.action, icmp, ports);
+    case RuleAction::Kind::edit: return add_action(items, action.action, over, ports);
   }
 }
 
@@ -229,8 +240,8 @@ std::string format_rule(const Rule& rule, const PortNames& ports) {
   if (rule.priority != Rule{}.priority) match.add("priority={}", rule.priority);
   add_fields(match, rule.value, rule.mask, ports);
   Items actions;
-  const bool icmp = is_icmp(rule.value, rule.mask);
-  for (const auto& action : rule.actions) add_rule_action(actions, action, icmp, ports);
+  const Layer4 over = layer_4(rule.value, rule.mask);
+  for (const auto& action : rule.actions) add_rule_action(actions, action, over, ports);
   if (rule.actions.empty()) actions.add("drop");
   const std::string fields = match.take();
   return fields + (fields.empty() ? "actions=" : " actions=") + actions.take();
@@ -260,7 +271,7 @@ std::string format_key(const FlowKey& key, const FlowKey& mask, const PortNames&
 
 std::string format_actions(const flowtable::ActionList& actions, const PortNames& ports) {
   Items items;
-  for (const auto& action : actions.actions()) add_action(items, action, false, ports);
+  for (const auto& action : actions.actions()) add_action(items, action, Layer4::ports, ports);
   return items.take();
 }
 
