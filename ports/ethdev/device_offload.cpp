@@ -33,9 +33,9 @@ bool ask_device(rte_mbuf& mbuf, const Offload& offload, std::uint16_t l3_offset,
   if (!segments && !offload.needs_csum()) [[likely]]
     return true;
 
-  constexpr std::uint32_t kTcpSize = 20;
-  const bool has_headers = l3_offset != 0 && l4_offset > l3_offset && l4_offset + kTcpSize <= mbuf.data_len;
   const bool tcp = segments || offload.csum_offset == kTcpChecksum;
+  const std::uint32_t l4_size = tcp ? 20 : 8;
+  const bool has_headers = l3_offset != 0 && l4_offset > l3_offset && l4_offset + l4_size <= mbuf.data_len;
   if (!segments && (!has_headers || offload.csum_start != l4_offset || (!tcp && offload.csum_offset != kUdpChecksum))) {
     return complete_in_software(mbuf, offload);
   }
