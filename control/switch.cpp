@@ -1,0 +1,289 @@
+// Starting, changing and stopping a switch. What it reports is in switch/reports.cpp.
+#include "control/switch.hpp"
+
+#include <fmt/core.h>
+#include <rte_version.h>
+#include <sched.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "control/log.hpp"
+#include "control/rules/parse.hpp"
+#include "control/switch/impl.hpp"
+#include "control/switch/make_port.hpp"
+#include "datapath/clock.hpp"
+
+namespace sluice::control {
+
+using flowtable::PortId;
+using std::chrono::milliseconds;
+
+namespace {
+
+/// How often a PMD is looked after that may be held up in a write to a guest's eventfd, and how often the ids of
+/// ports that went are asked for.
+constexpr milliseconds kStallCheck{20};
+constexpr milliseconds kForgottenCheck{200};
+
+template <typename T>
+T random_secret() {
+  T secret;
+  // Never short for so few bytes once the kernel's generator is up, which it is when a switch starts.
+  if (::getrandom(&secret, sizeof secret, 0) != static_cast<ssize_t>(sizeof secret)) std::terminate();
+  return secret;
+}
+
+/// Cores that this machine does not have, or may not be used by us.
+Expected<void> check_cores(const PmdConfig& pmd) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  for (const unsigned core : pmd.cores) {
+    if (core < CPU_SETSIZE && CPU_ISSET(core, &allowed)) continue;
+    std::string have;
+    for (unsigned c = 0; c < CPU_SETSIZE; ++c) {
+      if (CPU_ISSET(c, &allowed)) have += fmt::format("{}{}", have.empty() ? "" : ", ", c);
+    }
+    return tl::unexpected(Error{fmt::format("pmd.cores: core {} cannot be used; there are {}", core, have)});
+  }
+  return {};
+}
+
+/// Buffers: for packets that wait for decisions, and for what the rings of ethdevs hold.
+unsigned mbufs_for(const Config& config) {
+  unsigned count = ports::kDefaultMbufs;
+  for (const PortConfig& port : config.ports) {
+    if (port.ethdev) count += 2U * port.queues * port.queue_size;
+  }
+  return count;
+}
+
+ports::EalOptions eal_options(const Config& config) {
+  ports::EalOptions options;
+  options.hugepages = config.memory.hugepages;
+  options.megabytes = config.memory.megabytes;
+  options.pci =
+      std::any_of(config.ports.begin(), config.ports.end(), [](const PortConfig& p) { return p.type == "pci"; });
+  options.log = [log = port_log()](unsigned level, std::string_view line) {
+    const auto severity = level <= 4   ? ports::Severity::error  // RTE_LOG_ERR
+                          : level == 5 ? ports::Severity::warning
+                                       : ports::Severity::debug;
+    log(severity, fmt::format("DPDK: {}", line));
+  };
+  return options;
+}
+
+datapath::PmdOptions pmd_options(const Config& config, rte_mempool* pool, unsigned mbufs) {
+  datapath::PmdOptions options;
+  // The slow path keeps a thirtieth free, so that a new flow finds room while the coldest are on their way out.
+  options.flow_limit = config.flows.limit + config.flows.limit / 30 + 64;
+  options.secret = random_secret<flowtable::HashSecret>();
+  options.pool = pool;
+  options.pending.buffers = mbufs / 2 / static_cast<unsigned>(config.pmd.cores.size());
+  return options;
+}
+
+}  // namespace
+
+Switch::Impl::Impl(const Config& c, ports::EventLoop& l, ports::Eal e, ports::MbufPool p, unsigned m, PmdSet s)
+    : config(c),
+      loop(l),
+      eal(std::move(e)),
+      pool(std::move(p)),
+      mbufs(m),
+      pmds(std::move(s)),
+      ports(pmds),
+      started(std::chrono::steady_clock::now()) {
+  host.loop = &loop;
+  host.wait_for_pmds = [this] { pmds.wait(); };
+  host.log = port_log();
+}
+
+Switch::Impl::~Impl() {
+  loop.cancel(stall_timer);
+  loop.cancel(forgotten_timer);
+  *alive = false;
+  pmds.stop_threads();
+  slow_path.reset();
+  // Ports after the threads that use their queues.
+}
+
+/// Everything that the slow path must know before the first packet.
+Expected<void> Switch::Impl::set_up(SlowPath& slow) {
+  for (const PortConfig& port : config.ports) {
+    const auto id = ports.reserve(port);
+    if (!id) return tl::unexpected(id.error());
+    names.add(port.name, *id);
+    slow.set_port(*id, port.name, port.vlan);
+    ports.add(*id, port, nullptr);
+  }
+  for (const RuleText& text : config.rules) {
+    auto rule = parse_rule(text.text, names);
+    if (!rule) return tl::unexpected(Error{fmt::format("{}: {}", text.where, rule.error().message)});
+    rules.push_back(*rule);
+    slow.add_rule(std::move(*rule));
+  }
+  return {};
+}
+
+Expected<void> Switch::Impl::open_ports() {
+  for (SwitchPort& port : ports.all()) {
+    auto opened = make_port(port.config, host, pool.get());
+    if (!opened) return tl::unexpected(opened.error());
+    adopt(port, std::move(*opened));
+    port.in_use = true;
+  }
+  return {};
+}
+
+void Switch::Impl::adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened) {
+  port.port = std::move(opened);
+  port.port->queues_changed = [this] { pmds.use(ports.queues()); };
+  port.port->announced = [this, id = port.id](const std::uint8_t(&bytes)[6]) {
+    flowtable::MacAddress mac{};
+    std::copy(std::begin(bytes), std::end(bytes), mac.bytes.begin());
+    slow_path->post([mac, id](SlowPath& slow) { slow.announce(mac, id); });
+  };
+}
+
+Expected<std::unique_ptr<Switch>> Switch::start(const Config& config, ports::EventLoop& loop) {
+  if (auto cores = check_cores(config.pmd); !cores) return tl::unexpected(cores.error());
+  auto eal = ports::Eal::start(eal_options(config));
+  if (!eal) return tl::unexpected(Error{eal.error()});
+  const unsigned mbufs = mbufs_for(config);
+  auto pool = ports::make_mbuf_pool("sluice", mbufs, -1);
+  if (!pool) return tl::unexpected(Error{fmt::format("memory.amount: {}", pool.error())});
+  auto pmds = PmdSet::create(config.pmd, pmd_options(config, pool->get(), mbufs));
+  if (!pmds) return tl::unexpected(pmds.error());
+
+  auto impl = std::make_unique<Impl>(config, loop, std::move(*eal), std::move(*pool), mbufs, std::move(*pmds));
+  std::vector<PmdLink> links;
+  for (const PmdSet::Member& member : impl->pmds.members()) links.push_back(link_to(*member.pmd));
+  auto slow = std::make_unique<SlowPath>(SlowPathOptions{config.bridge, config.flows, random_secret<std::uint64_t>()},
+                                         std::move(links));
+  if (auto done = impl->set_up(*slow); !done) return tl::unexpected(done.error());
+  impl->slow_path = std::make_unique<SlowPathThread>(std::move(slow), [] { return datapath::now_ns(); });
+  if (auto done = impl->open_ports(); !done) return tl::unexpected(done.error());
+  impl->pmds.use(impl->ports.queues());
+  impl->pmds.start_threads();
+  impl->stall_timer = loop.every(kStallCheck, [i = impl.get()] { i->pmds.interrupt_stalled(); });
+  impl->forgotten_timer = loop.every(kForgottenCheck, [i = impl.get()] { i->ask_for_forgotten_ids(); });
+  return std::unique_ptr<Switch>(new Switch(std::move(impl)));
+}
+
+Switch::Switch(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Switch::~Switch() = default;
+
+/// Ids of ports that went, once no flow can name them any more.
+void Switch::Impl::ask_for_forgotten_ids() {
+  for (const PortId id : ports.leaving()) {
+    ask<bool>([id](SlowPath& slow) { return slow.forgotten(id); },
+              [this, id](bool forgotten) {
+                if (forgotten) ports.release_id(id);
+              });
+  }
+}
+
+void Switch::add_rule(const std::string& text, Then<Expected<void>> then) {
+  auto rule = parse_rule(text, impl_->names);
+  if (!rule) return then(tl::unexpected(rule.error()));
+  std::erase_if(impl_->rules, [&](const Rule& r) { return same_match(r, *rule); });
+  impl_->rules.push_back(*rule);
+  impl_->ask<bool>(
+      [added = std::move(*rule)](SlowPath& slow) {
+        slow.add_rule(added);
+        return true;
+      },
+      [then = std::move(then)](bool) { then({}); });
+}
+
+void Switch::delete_rules(const std::string& text, Then<Expected<std::size_t>> then) {
+  if (text == "all") {
+    impl_->rules.clear();
+    impl_->ask<std::size_t>([](SlowPath& slow) { return slow.delete_all_rules(); },
+                            [then = std::move(then)](std::size_t count) { then(count); });
+    return;
+  }
+  auto rule = parse_rule_match(text, impl_->names);
+  if (!rule) return then(tl::unexpected(rule.error()));
+  if (std::erase_if(impl_->rules, [&](const Rule& r) { return same_match(r, *rule); }) == 0) {
+    return then(tl::unexpected(Error{fmt::format(
+        "there is no rule of exactly this priority ({}) and match; `sluice show rules` lists them", rule->priority)}));
+  }
+  impl_->ask<std::size_t>([gone = std::move(*rule)](SlowPath& slow) -> std::size_t { return slow.delete_rule(gone); },
+                          [then = std::move(then)](std::size_t count) { then(count); });
+}
+
+void Switch::add_port(const PortConfig& config, Then<Expected<void>> then) {
+  const auto id = impl_->ports.reserve(config);
+  if (!id) return then(tl::unexpected(id.error()));
+  if (config.type == "pci" && !impl_->config.memory.hugepages) {
+    return then(tl::unexpected(Error{fmt::format(
+        "port '{}': a PCI device needs hugepages, which have to be there from the start (memory.hugepages: true)",
+        config.name)}));
+  }
+  auto opened = make_port(config, impl_->host, impl_->pool.get());
+  if (!opened) return then(tl::unexpected(opened.error()));
+  impl_->names.add(config.name, *id);
+  impl_->adopt(impl_->ports.add(*id, config, nullptr), std::move(*opened));
+  // The slow path hears of a port before the first PMD polls it.
+  impl_->ask<bool>(
+      [id = *id, config](SlowPath& slow) {
+        slow.set_port(id, config.name, config.vlan);
+        return true;
+      },
+      [impl = impl_.get(), id = *id, then = std::move(then)](bool) {
+        for (SwitchPort& port : impl->ports.all()) port.in_use |= port.id == id;
+        impl->pmds.use(impl->ports.queues());
+        then({});
+      });
+}
+
+void Switch::delete_port(const std::string& name, Then<Expected<void>> then) {
+  const SwitchPort* port = impl_->ports.find(name);
+  if (port == nullptr) {
+    return then(tl::unexpected(Error{fmt::format("there is no port '{}'; `sluice show ports` lists them", name)}));
+  }
+  for (const Rule& rule : impl_->rules) {
+    if (!names_port(rule, port->id)) continue;
+    return then(
+        tl::unexpected(Error{fmt::format("port '{}': a rule names it: delete the rule first: {}", name, rule.text)}));
+  }
+  SwitchPort gone = impl_->ports.take(name);
+  impl_->pmds.use(impl_->ports.queues());
+  gone.port->queues_changed = nullptr;
+  gone.port.reset();
+  impl_->names.remove(gone.id);
+  impl_->ask<bool>(
+      [id = gone.id](SlowPath& slow) {
+        slow.remove_port(id);
+        return true;
+      },
+      [then = std::move(then)](bool) { then({}); });
+}
+
+void Switch::flush_fdb(const std::string& port, Then<Expected<std::size_t>> then) {
+  std::optional<PortId> id;
+  if (!port.empty()) {
+    id = impl_->names.id(port);
+    if (!id) {
+      return then(tl::unexpected(Error{fmt::format("there is no port '{}'; `sluice show ports` lists them", port)}));
+    }
+  }
+  impl_->ask<std::size_t>([id](SlowPath& slow) { return id ? slow.flush_fdb(*id) : slow.flush_fdb(); },
+                          [then = std::move(then)](std::size_t count) { then(count); });
+}
+
+void Switch::trace(const std::string& packet, Then<Expected<std::vector<std::string>>> then) {
+  auto key = parse_packet(packet, impl_->names);
+  if (!key) return then(tl::unexpected(key.error()));
+  impl_->ask<std::vector<std::string>>([key = *key](SlowPath& slow) { return slow.trace(key); },
+                                       [then = std::move(then)](std::vector<std::string> lines) { then(lines); });
+}
+
+Expected<void> Switch::set_log_level(const std::string& level) { return control::set_log_level(level); }
+
+}  // namespace sluice::control

@@ -1,0 +1,79 @@
+// Switch::Impl: what a running switch is made of. Control thread, but for what is posted to the slow path.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "control/rules/port_names.hpp"
+#include "control/rules/rule.hpp"
+#include "control/slowpath/slow_path_thread.hpp"
+#include "control/switch.hpp"
+#include "control/switch/pmd_set.hpp"
+#include "control/switch/port_set.hpp"
+#include "ports/eal.hpp"
+#include "ports/mbuf_frame.hpp"
+
+namespace sluice::control {
+
+/// What has been counted for PMDs when the counters were last cleared.
+struct ClearedPmd {
+  std::uint64_t busy_cycles = 0, idle_cycles = 0, packets = 0, batches = 0, hits = 0, misses = 0, queued = 0,
+                upcalls = 0;
+};
+struct ClearedQueue {
+  std::uint64_t packets = 0, batches = 0, busy_cycles = 0;
+};
+
+struct Switch::Impl {
+  Impl(const Config& config, ports::EventLoop& loop, ports::Eal eal, ports::MbufPool pool, unsigned mbufs, PmdSet pmds);
+  ~Impl();
+
+  [[nodiscard]] Expected<void> set_up(SlowPath& slow);
+  [[nodiscard]] Expected<void> open_ports();
+  void adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened);
+  void ask_for_forgotten_ids();
+
+  /// Has `question` answered on the slow path's thread, and `then` called with the answer on this one, unless the
+  /// switch is gone by then.
+  template <typename T, typename Question, typename Then>
+  void ask(Question question, Then then) {
+    slow_path->post([this, alive = alive, question = std::move(question), then = std::move(then)](SlowPath& slow) {
+      loop.post([alive, then, answer = question(slow)]() mutable {
+        if (*alive) then(T(std::move(answer)));
+      });
+    });
+  }
+
+  const Config config;
+  ports::EventLoop& loop;
+  // In the order they are needed; destroyed from the last to the first.
+  ports::Eal eal;
+  ports::MbufPool pool;
+  const unsigned mbufs;
+  PmdSet pmds;
+  PortSet ports;
+  std::unique_ptr<SlowPathThread> slow_path;
+
+  ports::PortHost host;
+  PortNames names;
+  std::vector<Rule> rules;  ///< as the slow path has them, but for their order
+  ports::EventLoop::TimerId stall_timer = 0;
+  ports::EventLoop::TimerId forgotten_timer = 0;
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);  ///< read and written on the control thread only
+  const std::chrono::steady_clock::time_point started;
+  std::vector<ClearedPmd> cleared_pmds;
+  std::map<const datapath::QueueCounters*, ClearedQueue> cleared_queues;
+};
+
+/// Whether two rules are the same to add and delete: one priority, one match.
+[[nodiscard]] inline bool same_match(const Rule& a, const Rule& b) {
+  return a.priority == b.priority && a.value == b.value && a.mask == b.mask;
+}
+
+/// Whether a rule matches on a port or sends to it.
+[[nodiscard]] bool names_port(const Rule& rule, flowtable::PortId port);
+
+}  // namespace sluice::control
