@@ -27,6 +27,8 @@ struct MemoryRegion {
   std::uint64_t size;
   std::uint64_t userspace_addr;  ///< in the front end's address space: ring addresses are given in it
   std::uint64_t mmap_offset;     ///< of the region in its file
+
+  friend bool operator==(const MemoryRegion&, const MemoryRegion&) = default;
 };
 
 /// One mmap of one region's file. Unmaps and closes when the last GuestMemory that holds it is gone.
@@ -47,10 +49,14 @@ class GuestMemory {
 
   /// A copy with one region more. Checks everything first: size not 0, no overflow, no overlap with another region
   /// in guest-physical or user addresses, and the file long enough and regular memory. The error says which region
-  /// and what is wrong. `fd` is taken over in either case.
-  [[nodiscard]] tl::expected<GuestMemory, std::string> with(const MemoryRegion& region, int fd) const;
+  /// and what is wrong. `fd` is taken over in either case. If `previous` has the same region of the same file, its
+  /// mapping is used again.
+  [[nodiscard]] tl::expected<GuestMemory, std::string> with(const MemoryRegion& region, int fd,
+                                                            const GuestMemory* previous = nullptr) const;
   /// A copy without the region of the same guest_phys_addr, userspace_addr and size; an error if there is none.
   [[nodiscard]] tl::expected<GuestMemory, std::string> without(const MemoryRegion& region) const;
+  /// Whether `fd`, which stays the caller's, and `region` are what one of the regions already is.
+  [[nodiscard]] bool holds(const MemoryRegion& region, int fd) const;
 
   /// Where `size` bytes from a guest-physical address on are in our address space; null unless they lie inside one
   /// region. `hint` is where the last translation hit: most guests keep their packets in one region.
@@ -68,10 +74,13 @@ class GuestMemory {
   [[nodiscard]] std::span<const Entry> entries() const { return entries_; }
   /// True once a mapping was cut off under us.
   [[nodiscard]] bool lost() const;
+  /// Writes to this eventfd when that happens; it must outlive every access to the memory.
+  void notify_when_lost(int eventfd) const;
   /// The NUMA node that most of the memory is on; -1 if it cannot be told.
   [[nodiscard]] int numa_node() const;
 
  private:
+  [[nodiscard]] std::shared_ptr<Mapping> find(const MemoryRegion& region, int fd) const;
   static std::uint8_t* inside(const Entry& e, std::uint64_t address, std::uint64_t size) {
     const std::uint64_t offset = address - e.region.guest_phys_addr;  // wraps below the region: then it is large
     return offset < e.region.size && size <= e.region.size - offset ? e.host + offset : nullptr;

@@ -1,0 +1,114 @@
+// Device: the vhost-user protocol's state machine for one port. Messages in; replies, features, memory and running
+// rings out. Knows nothing of sockets.
+//
+// Control thread. A message is checked completely before anything changes; after an error the owner closes the
+// connection and calls reset().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "ports/port.hpp"
+#include "ports/unique_fd.hpp"
+#include "ports/vhost/message.hpp"
+#include "ports/vhost/port_state.hpp"
+#include "ports/vhost/rings.hpp"
+
+namespace sluice::ports::vhost {
+
+/// A message as it came: shape not yet checked beyond the header's.
+struct Message {
+  MessageHeader header;
+  std::span<const std::uint8_t> payload;
+  std::vector<UniqueFd> fds;
+};
+
+/// Every reply that there is carries 8 bytes: a u64 or a vring state.
+struct Reply {
+  MessageHeader header;
+  std::array<std::uint8_t, 8> payload;
+};
+static_assert(sizeof(Reply) == 20);
+
+struct Outcome {
+  std::optional<Reply> reply;  ///< to be sent before the connection is closed, if it is
+  std::string error;           ///< empty: all is well. Else: what was wrong, with the message's name
+};
+
+/// Empty if a message with this header can be; else what is wrong. Tells before the payload is read.
+[[nodiscard]] std::string check_header(const MessageHeader& header);
+
+class Device {
+ public:
+  struct Options {
+    unsigned queue_pairs = 1;  ///< at most kMaxQueuePairs
+    std::uint32_t mtu = 1500;  ///< the largest that NET_SET_MTU may ask for
+    int lost_eventfd = -1;     ///< written when memory that was shared with us is cut off
+  };
+  struct Events {
+    std::function<void()> wait_for_pmds;
+    std::function<void()> queues_changed;
+    std::function<void(const std::uint8_t (&mac)[6])> announced;
+    std::function<void(Severity, const std::string&)> log;
+  };
+
+  /// `state` outlives the device and is its alone.
+  Device(const Options& options, Events events, PortState& state);
+
+  [[nodiscard]] Outcome handle(Message message);
+  /// The front end is gone: takes all rings back, frees its memory and fds, forgets what was negotiated.
+  void reset();
+
+  /// Rings of the guest's transmit queues that run: what the switch receives from.
+  [[nodiscard]] std::vector<VhostQueue*> rx_queues();
+  /// Rings of the guest's receive queues that run and are enabled.
+  [[nodiscard]] std::vector<VhostQueue*> tx_queues();
+  /// True once guest memory or the dirty log was cut off.
+  [[nodiscard]] bool memory_lost() const;
+
+  [[nodiscard]] const PortState& state() const { return state_; }
+  [[nodiscard]] const Rings& rings() const { return rings_; }
+  [[nodiscard]] const Options& options() const { return options_; }
+
+  /// What GET_FEATURES and GET_PROTOCOL_FEATURES answer.
+  static const std::uint64_t kFeatures;
+  static const std::uint64_t kProtocolFeatures;
+
+ private:
+  using Answer = std::optional<std::uint64_t>;
+  using Result = tl::expected<Answer, std::string>;
+  using Done = tl::expected<void, std::string>;
+
+  Result dispatch(const MessageShape& shape, Message& message);
+  Done set_features(std::uint64_t features);
+  Done set_protocol_features(std::uint64_t features);
+  Done set_mem_table(Message& message);
+  Done add_mem_reg(Message& message);
+  Done rem_mem_reg(Message& message);
+  Done use_memory(GuestMemory memory, Rings::Uncovered uncovered);
+  Done set_log_base(Message& message);
+  Done set_log_fd(Message& message);
+  Result get_vring_base(const VringState& message);
+  Done set_vring_fd(Request request, Message& message);
+  Answer net_set_mtu(std::uint64_t mtu);
+  Done send_rarp(std::uint64_t payload);
+  Done set_status(std::uint64_t status);
+  void tell_if_queues_changed();
+
+  Options options_;
+  Events events_;
+  PortState& state_;
+  Rings rings_;
+  std::vector<VhostQueue*> told_rx_;  ///< the lists that queues_changed was last called for
+  std::vector<VhostQueue*> told_tx_;
+};
+
+}  // namespace sluice::ports::vhost

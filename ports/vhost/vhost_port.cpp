@@ -1,0 +1,214 @@
+#include "ports/vhost/vhost_port.hpp"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace sluice::ports::vhost {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint32_t kMinMtu = 68;
+constexpr std::uint32_t kMaxMtu = 65535;
+constexpr unsigned kAcceptsARound = 32;
+
+// Between bind and listen of a new server there are microseconds, so the first attempts are close to each other.
+constexpr unsigned kQuickAttempts = 20;
+constexpr auto kQuickRetry = 5ms;
+constexpr auto kSlowRetry = 100ms;
+constexpr auto kRetryWithoutWatch = 15ms;
+constexpr auto kRetryAfterMisbehaviour = 1s;
+constexpr auto kRetryAccept = 100ms;
+
+std::string check(const VhostPortOptions& o) {
+  if (o.path.empty()) return "path is empty";
+  if (o.path.size() > kMaxSocketPath) {
+    return "path '" + o.path + "' is " + std::to_string(o.path.size()) + " bytes long, a UNIX socket path holds " +
+           std::to_string(kMaxSocketPath);
+  }
+  if (o.queue_pairs < 1 || o.queue_pairs > kMaxQueuePairs) {
+    return "queues: " + std::to_string(o.queue_pairs) + ", must be 1 to " + std::to_string(kMaxQueuePairs);
+  }
+  if (o.mtu < kMinMtu || o.mtu > kMaxMtu) {
+    return "mtu: " + std::to_string(o.mtu) + ", must be " + std::to_string(kMinMtu) + " to " + std::to_string(kMaxMtu);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> LogLimiter::allow() {
+  const auto now = std::chrono::steady_clock::now();
+  tokens_ = std::min(kBurst, tokens_ + kASecond * std::chrono::duration<double>(now - last_).count());
+  last_ = now;
+  if (tokens_ < 1) {
+    ++suppressed_;
+    return std::nullopt;
+  }
+  tokens_ -= 1;
+  return std::exchange(suppressed_, 0);
+}
+
+tl::expected<std::unique_ptr<VhostPort>, std::string> VhostPort::create(const VhostPortOptions& options,
+                                                                        const PortHost& host) {
+  const auto fail = [&](const std::string& what) { return tl::unexpected("port '" + options.name + "': " + what); };
+  if (const std::string wrong = check(options); !wrong.empty()) return fail(wrong);
+  UniqueFd lost(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!lost) return fail(std::string("no eventfd: ") + std::strerror(errno));
+  std::optional<ListenSocket> listener;
+  if (options.mode == SocketMode::server) {
+    auto listening = ListenSocket::listen(options.path, options.socket_permissions);
+    if (!listening) return fail(listening.error());
+    listener.emplace(std::move(*listening));
+  }
+  return std::unique_ptr<VhostPort>(new VhostPort(options, host, std::move(listener), std::move(lost)));
+}
+
+VhostPort::VhostPort(VhostPortOptions options, PortHost host, std::optional<ListenSocket> listener, UniqueFd lost)
+    : options_(std::move(options)),
+      host_(std::move(host)),
+      state_(std::make_unique<PortState>()),
+      lost_(std::move(lost)),
+      device_({options_.queue_pairs, options_.mtu, lost_.get()},
+              {host_.wait_for_pmds,
+               [this] {
+                 if (queues_changed) queues_changed();
+               },
+               [this](const std::uint8_t (&mac)[6]) {
+                 if (announced) announced(mac);
+               },
+               [this](Severity severity, const std::string& text) { log(severity, text); }},
+              *state_),
+      listener_(std::move(listener)) {
+  host_.loop->watch(lost_.get(), EPOLLIN, [this](std::uint32_t) { memory_was_lost(); });
+  if (listener_) {
+    watch_listener();
+  } else {
+    watch_ = std::make_unique<PathWatch>(*host_.loop, options_.path, [this] {
+      attempts_ = 0;
+      if (connection_ == nullptr) try_to_connect();
+    });
+    if (!watch_->works()) {
+      log(Severity::warning, "no inotify instance is left (fs.inotify.max_user_instances); looking for '" +
+                                 options_.path + "' by a timer");
+    }
+    try_to_connect();
+  }
+}
+
+VhostPort::~VhostPort() {
+  queues_changed = nullptr;
+  if (timer_ != 0) host_.loop->cancel(timer_);
+  if (listener_) host_.loop->unwatch(listener_->fd());
+  host_.loop->unwatch(lost_.get());
+  connection_.reset();
+  device_.reset();
+}
+
+void VhostPort::log(Severity severity, const std::string& text) {
+  const auto suppressed = limiter_.allow();
+  if (!suppressed) return;
+  host_.log(severity, "port '" + options_.name + "': " + text +
+                          (*suppressed == 0 ? "" : " (and " + std::to_string(*suppressed) + " lines not shown)"));
+}
+
+// ---- server ----
+
+void VhostPort::watch_listener() {
+  host_.loop->watch(listener_->fd(), EPOLLIN, [this](std::uint32_t) { accept_all(); });
+}
+
+void VhostPort::accept_all() {
+  for (unsigned i = 0; i < kAcceptsARound; ++i) {
+    UniqueFd socket(::accept4(listener_->fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket) {
+      if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
+      // The connection stays in the queue and would wake us at once again.
+      log(Severity::error, std::string("cannot accept a connection: ") + std::strerror(errno));
+      host_.loop->unwatch(listener_->fd());
+      timer_ = host_.loop->after(kRetryAccept, [this] {
+        timer_ = 0;
+        watch_listener();
+      });
+      return;
+    }
+    // A front end that restarts may be back before its end was noticed.
+    if (connection_ != nullptr && connection_->closed_by_peer()) connection_ended({});
+    if (connection_ == nullptr) {
+      connected(std::move(socket));
+    } else {
+      log(Severity::warning,
+          "a second front end connected to '" + options_.path + "' and was turned away: the port has one at a time");
+    }
+  }
+}
+
+// ---- client ----
+
+void VhostPort::try_to_connect() {
+  if (timer_ != 0) host_.loop->cancel(std::exchange(timer_, 0));
+  auto socket = connect_to(options_.path);
+  if (socket) {
+    connected(std::move(*socket));
+  } else {
+    const int error = socket.error();
+    if (attempts_ == 0 && error != ENOENT && error != ECONNREFUSED && error != EAGAIN) {
+      log(Severity::warning, "cannot connect to '" + options_.path + "': " + std::strerror(error) + "; trying on");
+    }
+    retry_later();
+  }
+}
+
+void VhostPort::retry_later() {
+  std::chrono::nanoseconds delay = attempts_ < kQuickAttempts ? kQuickRetry : kSlowRetry;
+  if (!watch_->works()) delay = std::min<std::chrono::nanoseconds>(delay, kRetryWithoutWatch);
+  if (std::exchange(misbehaved_, false)) delay = kRetryAfterMisbehaviour;
+  ++attempts_;
+  timer_ = host_.loop->after(delay, [this] {
+    timer_ = 0;
+    try_to_connect();
+  });
+}
+
+// ---- the connection ----
+
+void VhostPort::connected(UniqueFd socket) {
+  log(Severity::info, "front end connected");
+  connection_ = std::make_unique<Connection>(
+      std::move(socket), *host_.loop, options_.message_deadline,
+      Connection::Handlers{[this](Message message) {
+                             Outcome outcome = device_.handle(std::move(message));
+                             if (outcome.error.empty()) attempts_ = 0;
+                             return outcome;
+                           },
+                           [this](const std::string& reason) { connection_ended(reason); }});
+}
+
+void VhostPort::connection_ended(const std::string& reason) {
+  // The socket last: a front end that sees it closed may take its memory away.
+  device_.reset();
+  connection_.reset();
+  misbehaved_ = !reason.empty();
+  if (misbehaved_) {
+    log(Severity::error, reason + "; connection closed");
+  } else {
+    log(Severity::info, "front end disconnected");
+  }
+  if (!listener_) retry_later();
+}
+
+void VhostPort::memory_was_lost() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t n = ::read(lost_.get(), &count, sizeof count);
+  if (connection_ != nullptr && device_.memory_lost()) {
+    connection_ended("the front end cut off memory that it had shared (its file was truncated, or huge pages ran out)");
+  }
+}
+
+}  // namespace sluice::ports::vhost

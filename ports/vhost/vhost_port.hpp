@@ -1,0 +1,96 @@
+// VhostPort: a vhost-user port of the switch: one Device, its socket as server or client, and the one connection.
+//
+// Control thread; PMDs see its queues only. Whatever the front end does wrong costs this port its connection, with one
+// line in the log that says why, and nobody else anything.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "ports/event_loop.hpp"
+#include "ports/port.hpp"
+#include "ports/vhost/connection.hpp"
+#include "ports/vhost/device.hpp"
+#include "ports/vhost/path_watch.hpp"
+#include "ports/vhost/unix_socket.hpp"
+
+namespace sluice::ports::vhost {
+
+enum class SocketMode : std::uint8_t {
+  server,  ///< we make the socket; the front end connects, and again after each of its restarts
+  client,  ///< the front end makes the socket; we connect as soon as it is there, and again whenever it comes back
+};
+
+struct VhostPortOptions {
+  std::string name;
+  std::string path;
+  SocketMode mode = SocketMode::server;
+  unsigned queue_pairs = 1;                          ///< 1 to 128
+  std::uint32_t mtu = 1500;                          ///< 68 to 65535
+  mode_t socket_permissions = 0660;                  ///< of a server's socket: QEMU often runs as another user
+  std::chrono::milliseconds message_deadline{1000};  ///< for the rest of a message that has begun
+};
+
+/// At most so many lines in a row, then a few a second: a peer must not fill the disk through the log.
+class LogLimiter {
+ public:
+  /// Whether a line may be written now; if so, how many were not since the last one that was.
+  [[nodiscard]] std::optional<std::uint64_t> allow();
+
+ private:
+  static constexpr double kBurst = 20;
+  static constexpr double kASecond = 2;
+
+  double tokens_ = kBurst;
+  std::uint64_t suppressed_ = 0;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+class VhostPort final : public Port {
+ public:
+  /// Listens, or starts to look for the socket. The error names the port and what would be right.
+  [[nodiscard]] static tl::expected<std::unique_ptr<VhostPort>, std::string> create(const VhostPortOptions& options,
+                                                                                    const PortHost& host);
+  ~VhostPort() override;
+
+  [[nodiscard]] std::vector<RxQueue> rx_queues() override;
+  [[nodiscard]] std::vector<TxQueue> tx_queues() override;
+  [[nodiscard]] PortStatus status() const override;
+  [[nodiscard]] int numa_node() const override;
+
+ private:
+  VhostPort(VhostPortOptions options, PortHost host, std::optional<ListenSocket> listener, UniqueFd lost);
+
+  void watch_listener();
+  void accept_all();
+  void try_to_connect();
+  void retry_later();
+  void connected(UniqueFd socket);
+  void connection_ended(const std::string& reason);
+  void memory_was_lost();
+  void log(Severity severity, const std::string& text);
+
+  VhostPortOptions options_;
+  PortHost host_;
+  LogLimiter limiter_;
+  std::unique_ptr<PortState> state_;
+  UniqueFd lost_;  ///< eventfd: memory was cut off
+  Device device_;
+  std::unique_ptr<Connection> connection_;
+
+  std::optional<ListenSocket> listener_;  ///< server
+  std::unique_ptr<PathWatch> watch_;      ///< client
+  EventLoop::TimerId timer_ = 0;          ///< client: the next attempt; server: accepting again
+  unsigned attempts_ = 0;                 ///< since there was last reason to hope
+  bool misbehaved_ = false;               ///< the last connection was closed by us
+};
+
+}  // namespace sluice::ports::vhost
