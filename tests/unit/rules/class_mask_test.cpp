@@ -99,6 +99,8 @@ TEST_F(ClassMaskOf, another_port_s_rules_do_not_count) {
 TEST_F(ClassMaskOf, rules_hidden_behind_one_that_matches_all_do_not_count) {
   const auto* hidden = "priority=1,tcp,tp_dst=22,actions=drop";
   EXPECT_EQ(mask(PacketClass::ipv4_tcp, 0, {hidden, "priority=2,ip,actions=normal"}).tp_dst_be, 0);
+  EXPECT_EQ(
+      mask(PacketClass::ipv4_tcp, 0, {hidden, "priority=2,ip,actions=normal", "priority=0,actions=drop"}).tp_dst_be, 0);
   EXPECT_EQ(mask(PacketClass::ipv4_tcp, 0, {hidden, "priority=0,ip,actions=normal"}).tp_dst_be, 0xffff);
   EXPECT_EQ(mask(PacketClass::ipv4_tcp, 0, {hidden, "priority=2,ipv6,actions=normal"}).tp_dst_be, 0xffff);
   EXPECT_EQ(mask(PacketClass::ipv4_tcp, 0, {hidden, "priority=2,ip,dl_vlan=1,actions=normal"}).tp_dst_be, 0xffff);
