@@ -25,6 +25,12 @@ tl::expected<FlowTable, int> FlowTable::create(std::size_t capacity, const HashS
   auto entry_memory = Mapping::create(capacity * sizeof(FlowEntry));
   if (!entry_memory) return tl::unexpected(entry_memory.error());
 
+  // Entries fill up from the front: huge pages behind the first keep a large table's lookups out of the page tables,
+  // and cost a small one nothing. Buckets fill up everywhere at once, so a few flows would take all of theirs.
+  if (const std::size_t bytes = capacity * sizeof(FlowEntry); bytes > Mapping::kHugePage) {
+    entry_memory->prefer_huge_pages(Mapping::kHugePage, bytes - Mapping::kHugePage);
+  }
+
   FlowTable table;
   table.bucket_memory_ = std::move(*bucket_memory);
   table.entry_memory_ = std::move(*entry_memory);
