@@ -29,7 +29,9 @@ using Bytes = std::vector<std::uint8_t>;
 
 /// DPDK, from the first use until the process ends.
 inline void start_dpdk() {
-  static auto eal = ports::Eal::start({.megabytes = 192, .log = {}});
+  static auto eal = ports::Eal::start({.megabytes = 192, .log = [](unsigned, std::string_view line) {
+                                         std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+                                       }});
   if (!eal) {
     std::fprintf(stderr, "%s\n", eal.error().c_str());
     std::abort();
@@ -82,6 +84,31 @@ inline Bytes bytes_of(const ports::Frame& frame) {
   return bytes;
 }
 
+/// Devices of which no World makes use. net_ring leaves most of its memory zones behind when it is removed, so none is.
+inline std::vector<std::uint16_t>& spare_rings() {
+  static std::vector<std::uint16_t> spare;
+  return spare;
+}
+
+inline std::uint16_t next_ring() {
+  static std::vector<std::unique_ptr<ports::ethdev::EthdevPort>> all;
+  if (spare_rings().empty()) {
+    const std::string device = "net_ring_t" + std::to_string(all.size());
+    auto port = ports::ethdev::EthdevPort::create({.name = "p", .devargs = device, .pool = shared_pool()});
+    if (!port) {
+      std::fprintf(stderr, "%s\n", port.error().c_str());
+      std::abort();
+    }
+    all.push_back(std::move(*port));
+    std::uint16_t id = 0;
+    rte_eth_dev_get_port_by_name(device.c_str(), &id);
+    return id;
+  }
+  const std::uint16_t id = spare_rings().back();
+  spare_rings().pop_back();
+  return id;
+}
+
 class World {
  public:
   static constexpr flowtable::PortId kInPort = 0;
@@ -89,24 +116,14 @@ class World {
   /// Ports 0 to count - 1, each of `queues` queues, each a ring of its own that 1023 frames fit in.
   explicit World(unsigned count, std::uint16_t queues = 1) {
     rte_mempool* const pool = shared_pool();
-    static unsigned rings = 0;
     queues_.resize(count);
     for (auto& of_port : queues_) {
       datapath::TxPort tx;
       tx.max_frame = 1522;
       for (unsigned q = 0; q < queues; ++q) {
-        const std::string device = "net_ring_t" + std::to_string(rings++);
-        auto port =
-            ports::ethdev::EthdevPort::create({.name = "p", .devargs = device, .queue_size = 1024, .pool = pool});
-        if (!port) {
-          std::fprintf(stderr, "%s\n", port.error().c_str());
-          std::abort();
-        }
-        devices_.push_back(std::move(*port));
-        // A queue of the test's own, so that it can say what it is capable of.
         auto queue = std::make_unique<ports::ethdev::EthdevQueue>();
         queue->pool = pool;
-        rte_eth_dev_get_port_by_name(device.c_str(), &queue->device);
+        queue->device = next_ring();
         tx.queues.emplace_back(*queue);
         of_port.push_back(std::move(queue));
       }
@@ -119,6 +136,7 @@ class World {
   ~World() {
     for (flowtable::PortId port = 0; port < queues_.size(); ++port) {
       for (unsigned queue = 0; queue < queues_[port].size(); ++queue) static_cast<void>(received(port, queue));
+      for (const auto& queue : queues_[port]) spare_rings().push_back(queue->device);
     }
   }
 
@@ -179,7 +197,6 @@ class World {
 
  private:
   std::vector<std::vector<std::unique_ptr<ports::ethdev::EthdevQueue>>> queues_;  ///< by port
-  std::vector<std::unique_ptr<ports::ethdev::EthdevPort>> devices_;
   std::vector<std::unique_ptr<flowtable::ActionList>> lists_;
 };
 
