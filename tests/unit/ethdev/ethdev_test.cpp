@@ -1,0 +1,319 @@
+// Ports that are ethdevs, and frames in mbufs, with DPDK in ordinary memory and devices that need none.
+#include <gtest/gtest.h>
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <numeric>
+
+#include <pcap/pcap.h>
+#include <rte_mbuf_dyn.h>
+#include <rte_mempool.h>
+
+#include "ports/ethdev/device_offload.hpp"
+#include "tests/unit/execute/world.hpp"
+
+namespace sluice {
+namespace {
+
+using ports::DropReason;
+using ports::Frame;
+using ports::Offload;
+using ports::Segment;
+using ports::ethdev::EthdevOptions;
+using ports::ethdev::EthdevPort;
+using ports::ethdev::Pacer;
+using test::Bytes;
+using test::GuestFrame;
+using test::shared_pool;
+
+Bytes counting(std::size_t size) {
+  Bytes bytes(size);
+  std::iota(bytes.begin(), bytes.end(), std::uint8_t{0});
+  return bytes;
+}
+
+struct InMbuf {
+  std::array<Segment, ports::kMaxSegments> storage;
+  Frame frame{};
+  std::optional<DropReason> reason;
+
+  explicit InMbuf(rte_mbuf* mbuf) : reason(ports::from_mbuf(mbuf, storage, frame)) {}
+  ~InMbuf() {
+    if (!reason && frame.mbuf != nullptr) rte_pktmbuf_free(frame.mbuf);
+  }
+};
+
+TEST(MbufFrame, a_frame_of_any_size_is_the_same_in_mbufs) {
+  for (const std::size_t size : {14U, 60U, 192U, 193U, 2047U, 2048U, 2049U, 9000U, 65557U}) {
+    const Bytes bytes = counting(size);
+    InMbuf in(ports::to_mbuf(GuestFrame(bytes, {}, 700).frame(), shared_pool()));
+    ASSERT_FALSE(in.reason);
+    EXPECT_EQ(test::bytes_of(in.frame), bytes);
+    EXPECT_EQ(in.frame.size, size);
+    EXPECT_GE(in.frame.head_size, std::min<std::size_t>(size, ports::kHeadSize));
+  }
+}
+
+TEST(MbufFrame, what_is_left_to_be_done_is_remembered) {
+  const Offload offload{
+      .flags = 1, .gso_type = 4, .hdr_len = 74, .gso_size = 1000, .csum_start = 54, .csum_offset = 16};
+  const auto same = [&](const Offload& other) { return std::memcmp(&other, &offload, sizeof offload) == 0; };
+  rte_mbuf* mbuf = ports::to_mbuf(GuestFrame(counting(500), offload).frame(), shared_pool());
+  EXPECT_TRUE(same(ports::remembered_offload(mbuf)));
+  InMbuf in(mbuf);
+  EXPECT_FALSE(in.frame.offload.any());
+  in.frame.offload = offload;
+  rte_mbuf* taken = ports::take_mbuf(in.frame, shared_pool());
+  EXPECT_EQ(taken, mbuf);
+  EXPECT_EQ(in.frame.mbuf, nullptr);
+  EXPECT_TRUE(same(ports::remembered_offload(taken)));
+  rte_pktmbuf_free(taken);
+}
+
+TEST(MbufFrame, a_moved_head_is_what_is_taken) {
+  const Bytes bytes = counting(3000);
+  InMbuf in(ports::to_mbuf(GuestFrame(bytes).frame(), shared_pool()));
+  in.frame.head -= 4;
+  in.frame.head_size += 4;
+  in.frame.size += 4;
+  std::fill_n(in.frame.head, 4, std::uint8_t{0xaa});
+  Bytes expected(4, 0xaa);
+  expected.insert(expected.end(), bytes.begin(), bytes.end());
+  InMbuf again(ports::take_mbuf(in.frame, shared_pool()));
+  EXPECT_EQ(test::bytes_of(again.frame), expected);
+}
+
+/// Mbufs laid out as a device might: pieces of `size` bytes with `headroom` in front.
+rte_mbuf* pieces(const Bytes& bytes, std::size_t size, std::uint16_t headroom) {
+  rte_mbuf* first = nullptr;
+  for (std::size_t at = 0; at < bytes.size(); at += size) {
+    rte_mbuf* mbuf = rte_pktmbuf_alloc(shared_pool());
+    mbuf->data_off = headroom;
+    const std::size_t part = std::min(size, bytes.size() - at);
+    std::copy_n(&bytes[at], part, rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(part)));
+    if (first == nullptr) {
+      first = mbuf;
+    } else {
+      rte_pktmbuf_chain(first, mbuf);
+    }
+  }
+  return first;
+}
+
+TEST(MbufFrame, headers_in_pieces_and_missing_headroom_are_laid_out_anew) {
+  const unsigned free_before = rte_mempool_avail_count(shared_pool());
+  const Bytes bytes = counting(1000);
+  for (const std::size_t size : {10U, 100U, 191U, 192U, 1000U}) {
+    for (const std::uint16_t headroom : {std::uint16_t{0}, std::uint16_t{63}, std::uint16_t{64}}) {
+      InMbuf in(pieces(bytes, size, headroom));
+      ASSERT_FALSE(in.reason);
+      EXPECT_EQ(test::bytes_of(in.frame), bytes);
+      EXPECT_GE(in.frame.head_size, ports::kHeadSize);
+      EXPECT_GE(rte_pktmbuf_headroom(in.frame.mbuf), ports::kHeadroom);
+    }
+  }
+  EXPECT_EQ(rte_mempool_avail_count(shared_pool()), free_before);
+}
+
+TEST(MbufFrame, an_mbuf_that_others_hold_is_not_written_to) {
+  const Bytes bytes = counting(300);
+  rte_mbuf* held = ports::to_mbuf(GuestFrame(bytes).frame(), shared_pool());
+  rte_mbuf_refcnt_update(held, 1);
+  InMbuf in(held);
+  EXPECT_NE(in.frame.mbuf, held);
+  EXPECT_EQ(test::bytes_of(in.frame), bytes);
+  rte_pktmbuf_free(held);
+}
+
+TEST(MbufFrame, more_pieces_than_there_is_storage_for_are_a_drop) {
+  std::array<Segment, 2> storage;
+  Frame frame;
+  EXPECT_EQ(ports::from_mbuf(pieces(counting(1000), 200, 128), storage, frame), DropReason::rx_chain_too_long);
+}
+
+TEST(MbufFrame, an_empty_pool_gives_nothing_and_keeps_nothing) {
+  auto pool = ports::make_mbuf_pool("small", 16, -1);
+  ASSERT_TRUE(pool) << pool.error();
+  EXPECT_EQ(ports::to_mbuf(GuestFrame(counting(60000)).frame(), pool->get()), nullptr);
+  EXPECT_EQ(rte_mempool_avail_count(pool->get()), 16U);
+}
+
+TEST(MbufFrame, a_pool_that_does_not_fit_says_what_would_help) {
+  const auto pool = ports::make_mbuf_pool("vast", 4'000'000, -1);
+  ASSERT_FALSE(pool);
+  EXPECT_NE(pool.error().find("4000000 mbufs"), std::string::npos) << pool.error();
+}
+
+TEST(DeviceOffload, a_checksum_and_segmentation_are_asked_for_in_dpdks_terms) {
+  Bytes bytes = counting(400);
+  bytes[14] = 0x45;
+  bytes[46] = 0x80;
+  const auto ask = [&](const Offload& offload, std::uint16_t l3, std::uint16_t l4) {
+    rte_mbuf* mbuf = ports::to_mbuf(GuestFrame(bytes).frame(), shared_pool());
+    EXPECT_TRUE(ports::ethdev::ask_device(*mbuf, offload, l3, l4));
+    const rte_mbuf asked = *mbuf;
+    rte_pktmbuf_free(mbuf);
+    return asked;
+  };
+  const rte_mbuf udp = ask({.flags = 1, .csum_start = 34, .csum_offset = 6}, 14, 34);
+  EXPECT_EQ(udp.ol_flags, RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM);
+  EXPECT_EQ(udp.l2_len, 14);
+  EXPECT_EQ(udp.l3_len, 20);
+  const rte_mbuf tso = ask({.flags = 1, .gso_type = 1, .gso_size = 99, .csum_start = 34, .csum_offset = 16}, 14, 34);
+  EXPECT_EQ(tso.ol_flags,
+            RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM);
+  EXPECT_EQ(tso.l4_len, 32);
+  EXPECT_EQ(tso.tso_segsz, 99);
+  EXPECT_EQ(ask({}, 14, 34).ol_flags, 0U);
+  // A tunnel's inner checksum: done already.
+  EXPECT_EQ(ask({.flags = 1, .csum_start = 84, .csum_offset = 6}, 14, 34).ol_flags, 0U);
+}
+
+TEST(EthdevPort, errors_name_the_port_the_device_and_the_reason) {
+  test::start_dpdk();
+  const auto error = [](const EthdevOptions& options) {
+    const auto port = EthdevPort::create(options);
+    return port ? std::string("no error") : port.error();
+  };
+  rte_mempool* pool = shared_pool();
+  EXPECT_EQ(error({.name = "x", .devargs = "net_nonsense0", .pool = pool}).find("port 'x': device 'net_nonsense0': "),
+            0U);
+  EXPECT_NE(
+      error({.name = "x", .devargs = "net_pcap7,rx_pcap=/nowhere/a.pcap", .pool = pool}).find("cannot be attached"),
+      std::string::npos);
+  EXPECT_NE(error({.name = "x", .devargs = "net_ring_e", .queues = 40, .pool = pool})
+                .find("queues: 40 are asked for, the device has 16"),
+            std::string::npos);
+  auto first = EthdevPort::create({.name = "x", .devargs = "net_null_e", .pool = pool});
+  ASSERT_TRUE(first) << first.error();
+  EXPECT_NE(error({.name = "y", .devargs = "net_null_e", .pool = pool}).find("is in use by another port"),
+            std::string::npos);
+}
+
+TEST(EthdevPort, a_removed_device_can_be_attached_again) {
+  for (int i = 0; i < 3; ++i) {
+    auto port = EthdevPort::create({.name = "x", .devargs = "net_null_again", .queues = 1, .pool = shared_pool()});
+    ASSERT_TRUE(port) << port.error();
+    EXPECT_EQ((*port)->rx_queues().size(), 1U);
+    EXPECT_EQ((*port)->status().state, "up");
+  }
+}
+
+/// A capture of frames of 60 + i bytes, a hundred milliseconds apart.
+std::string capture(const std::string& name, unsigned frames) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / (name + std::to_string(getpid()) + ".pcap")).string();
+  pcap_t* pcap = pcap_open_dead(DLT_EN10MB, 65535);
+  pcap_dumper_t* dump = pcap_dump_open(pcap, path.c_str());
+  for (unsigned i = 0; i < frames; ++i) {
+    const Bytes bytes = counting(60 + i);
+    pcap_pkthdr header{};
+    header.ts = {.tv_sec = 1000 + i / 10, .tv_usec = i % 10 * 100000};
+    header.caplen = header.len = 60 + i;
+    pcap_dump(reinterpret_cast<u_char*>(dump), &header, bytes.data());
+  }
+  pcap_dump_close(dump);
+  pcap_close(pcap);
+  return path;
+}
+
+TEST(EthdevPort, a_capture_is_received_whole_and_what_is_sent_is_written) {
+  const std::string in = capture("in", 50);
+  const std::string out = in + ".out";
+  {
+    auto port = EthdevPort::create(
+        {.name = "c", .devargs = "net_pcap_c,rx_pcap=" + in + ",tx_pcap=" + out, .pool = shared_pool()});
+    ASSERT_TRUE(port) << port.error();
+    auto rx = (*port)->rx_queues().front();
+    auto tx = (*port)->tx_queues().front();
+    ports::PortCounters counters;
+    auto burst = std::make_unique<ports::Burst>();
+    unsigned received = 0;
+    for (rx.receive(*burst, counters); burst->count != 0; rx.receive(*burst, counters)) {
+      std::vector<Frame*> frames;
+      for (Frame& frame : burst->view()) {
+        EXPECT_EQ(test::bytes_of(frame), counting(60 + received++));
+        frame.outputs = 1;
+        frames.push_back(&frame);
+      }
+      tx.transmit(frames, counters);
+      for (const Frame* frame : frames) EXPECT_EQ(frame->mbuf, nullptr);
+      rx.release(*burst);
+    }
+    EXPECT_EQ(received, 50U);
+    EXPECT_EQ(counters.rx_packets.get(), 50U);
+    EXPECT_EQ(counters.tx_packets.get(), 50U);
+    EXPECT_EQ(counters.tx_bytes.get(), counters.rx_bytes.get());
+  }
+  char error[PCAP_ERRBUF_SIZE];
+  pcap_t* pcap = pcap_open_offline(out.c_str(), error);
+  ASSERT_NE(pcap, nullptr) << error;
+  pcap_pkthdr* header = nullptr;
+  const u_char* data = nullptr;
+  for (unsigned i = 0; i < 50; ++i) {
+    ASSERT_EQ(pcap_next_ex(pcap, &header, &data), 1);
+    EXPECT_EQ(Bytes(data, data + header->caplen), counting(60 + i));
+  }
+  pcap_close(pcap);
+  std::filesystem::remove(in);
+  std::filesystem::remove(out);
+}
+
+TEST(Pacer, recorded_frames_are_due_as_far_apart_as_they_were_captured) {
+  const std::string in = capture("paced", 3);
+  auto port = EthdevPort::create({.name = "c", .devargs = "net_pcap_p,rx_pcap=" + in, .pool = shared_pool()});
+  ASSERT_TRUE(port) << port.error();
+  Pacer::Clock clock{.tsc_hz = 1e6};
+  ASSERT_EQ(rte_mbuf_dyn_rx_timestamp_register(&clock.stamp_offset, &clock.stamp_flag), 0);
+  Pacer pacer(clock, 0);
+  ports::PortCounters counters;
+  auto burst = std::make_unique<ports::Burst>();
+  auto rx = (*port)->rx_queues().front();
+  rx.receive(*burst, counters);
+  ASSERT_EQ(burst->count, 3U);
+  EXPECT_EQ(pacer.due(*burst->frames[0].mbuf, 5000), 5000U);
+  EXPECT_EQ(pacer.due(*burst->frames[1].mbuf, 5000), 105000U);
+  EXPECT_EQ(pacer.due(*burst->frames[2].mbuf, 5000), 205000U);
+  // The capture from its beginning again.
+  EXPECT_EQ(pacer.due(*burst->frames[0].mbuf, 900000), 900000U);
+  EXPECT_EQ(pacer.due(*burst->frames[1].mbuf, 900000), 1000000U);
+  rx.release(*burst);
+  std::filesystem::remove(in);
+}
+
+TEST(Pacer, no_more_frames_come_than_the_rate_allows) {
+  auto port = EthdevPort::create({.name = "n",
+                                  .devargs = "net_null_paced",
+                                  .pool = shared_pool(),
+                                  .pace = EthdevOptions::Pace::rate,
+                                  .rate = 1000});
+  ASSERT_TRUE(port) << port.error();
+  auto rx = (*port)->rx_queues().front();
+  ports::PortCounters counters;
+  auto burst = std::make_unique<ports::Burst>();
+  const auto start = std::chrono::steady_clock::now();
+  while (counters.rx_packets.get() < 30) {
+    rx.receive(*burst, counters);
+    rx.release(*burst);
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(28));
+}
+
+TEST(Eal, starts_once_and_leaves_the_thread_where_it_was) {
+  cpu_set_t before;
+  sched_getaffinity(0, sizeof before, &before);
+  test::start_dpdk();
+  cpu_set_t after;
+  sched_getaffinity(0, sizeof after, &after);
+  EXPECT_TRUE(CPU_EQUAL(&before, &after));
+  const auto again = ports::Eal::start({});
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error(), "DPDK: was started before in this process, and can be only once");
+  EXPECT_TRUE(ports::EalThread::enter());
+}
+
+}  // namespace
+}  // namespace sluice
