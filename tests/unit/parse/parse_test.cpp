@@ -176,7 +176,7 @@ TEST(Parse, first_fragment_has_ports_and_later_ones_have_none) {
   EXPECT_EQ(class_of(first), PacketClass::ipv4_udp);
   EXPECT_EQ(first.key.nw_frag, kFragAny);
   EXPECT_NE(first.key.tp_src_be, 0);
-  for (const auto fragment : std::initializer_list<std::uint16_t>{0x0001, 0x2001, 0x1fff, 0x3fff}) {
+  for (const auto fragment : std::initializer_list<std::uint16_t>{0x0001, 0x1000, 0x2001, 0x1fff, 0x3fff}) {
     const Parsed later = parse_copy(ipv4(17, l4(8), 0, fragment));
     EXPECT_EQ(class_of(later), PacketClass::ipv4_fragment);
     EXPECT_EQ(later.key.nw_frag, kFragAny | kFragLater);
