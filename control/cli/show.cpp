@@ -119,7 +119,9 @@ void add_show(CLI::App& app, int& exit) {
         ->check(CLI::Range(0.1, 3600.0))
         ->option_text("[SECONDS]");
     if (view.name == "flows") {
-      command->add_option("--limit", options->limit, "How many to list")->option_text("N [1000]");
+      command->add_option("--limit", options->limit, "How many to list")
+          ->check(CLI::Range(0, 20'000))
+          ->option_text("N [1000]");
     }
     std::string end = examples({fmt::format("sluice show {}", view.name).c_str(),
                                 fmt::format("sluice show {} --watch 2", view.name).c_str(),
