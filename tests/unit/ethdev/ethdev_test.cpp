@@ -80,8 +80,8 @@ TEST(MbufFrame, a_moved_head_is_what_is_taken) {
   in.frame.head_size += 4;
   in.frame.size += 4;
   std::fill_n(in.frame.head, 4, std::uint8_t{0xaa});
-  Bytes expected(4, 0xaa);
-  expected.insert(expected.end(), bytes.begin(), bytes.end());
+  Bytes expected = bytes;
+  expected.insert(expected.begin(), 4, 0xaa);
   InMbuf again(ports::take_mbuf(in.frame, shared_pool()));
   EXPECT_EQ(test::bytes_of(again.frame), expected);
 }
@@ -200,6 +200,18 @@ TEST(EthdevPort, a_removed_device_can_be_attached_again) {
     EXPECT_EQ((*port)->rx_queues().size(), 1U);
     EXPECT_EQ((*port)->status().state, "up");
   }
+}
+
+TEST(EthdevQueue, an_mbuf_is_taken_by_the_last_transmit_and_not_before) {
+  test::World world(1);
+  InMbuf in(ports::to_mbuf(GuestFrame(counting(100)).frame(), shared_pool()));
+  in.frame.outputs = 2;
+  const std::array<Frame*, 1> frames{&in.frame};
+  world.view.tx[0].queues[0].transmit(frames, world.in());
+  EXPECT_NE(in.frame.mbuf, nullptr);
+  world.view.tx[0].queues[0].transmit(frames, world.in());
+  EXPECT_EQ(in.frame.mbuf, nullptr);
+  EXPECT_EQ(world.received(0), (std::vector<Bytes>{counting(100), counting(100)}));
 }
 
 /// A capture of frames of 60 + i bytes, a hundred milliseconds apart.
