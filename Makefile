@@ -1,0 +1,58 @@
+# The two commands that matter: `make demo` and `make test`. Both install what is missing on Debian 12 first.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 10
+# Guests need hugepages, and those need root; all else does not.
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: help packages build debug asan tsan fuzz demo test test-release test-asan test-fuzz format tidy install clean
+
+help: ## What there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+packages: ## Installs the Debian packages that are missing
+	@tests/install-packages
+
+build: packages ## Builds build/release/sluice
+	cmake --preset release
+	cmake --build --preset release
+
+debug asan tsan: packages ## Builds build/debug, build/asan, build/tsan
+	cmake --preset $@
+	cmake --build --preset $@
+
+demo: build ## Two VMs exchange real traffic through the switch, and you see it
+	$(ROOT) /usr/bin/python3 -B tests/vm/demo.py build/release/sluice config/demo.yaml
+
+test: test-release test-asan test-fuzz ## Everything: unit, replay, checks, VMs; with sanitizers; fuzzers
+	@echo "All tests passed: release, address and undefined behaviour sanitizers, fuzzers."
+
+test-release: build ## All tests on build/release
+	$(ROOT) ctest --test-dir build/release --output-on-failure --no-tests=error
+
+# What a sanitizer makes too slow is labelled timing; the tree itself needs no second check.
+test-asan: asan ## The tests on build/asan that are not bound to time
+	$(ROOT) ctest --test-dir build/asan --output-on-failure --no-tests=error --label-exclude 'timing|check'
+
+fuzz: packages ## Builds the fuzzers in build/fuzz
+	cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DSLUICE_FUZZ=ON
+	cmake --build build/fuzz
+
+test-fuzz: fuzz ## Runs each fuzzer for FUZZ_SECONDS
+	tests/fuzz/run $(FUZZ_SECONDS) build/fuzz
+
+format: ## Formats every C++ file
+	git ls-files '*.hpp' '*.cpp' | xargs clang-format -i
+
+tidy: build ## clang-tidy over the product
+	git ls-files 'flowtable/*.cpp' 'ports/*.cpp' 'datapath/*.cpp' 'control/*.cpp' | xargs -n 1 -P "$$(nproc)" clang-tidy --quiet -p build/release
+
+install: build ## The binary and the example configurations, to $(DESTDIR)$(PREFIX)
+	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
+
+clean: ## Removes build/
+	rm -rf build

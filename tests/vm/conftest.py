@@ -1,0 +1,46 @@
+"""What every vm test gets: a private folder, memory for its guests, and a check that it leaves nothing behind."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+import hugepages
+import testpmd
+
+LOG_TAIL = 3000
+
+
+@pytest.fixture
+def place():
+    """A private folder with a short path: sockets are in it, and a socket's path holds 107 bytes."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="sluice-"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(autouse=True)
+def no_child_survives():
+    yield
+    listed = subprocess.run(["ps", "--ppid", str(os.getpid()), "--no-headers", "-o", "pid,stat,args"], capture_output=True, text=True).stdout
+    left = [line for line in listed.splitlines() if " ps --ppid " not in line and line.split()[1][0] != "Z"]
+    assert not left, f"still running after the test: {left}"
+
+
+@pytest.fixture(scope="session")
+def testpmd_memory():
+    """Hugepages for two testpmd processes at a time."""
+    with hugepages.reserved(2 * testpmd.HUGEPAGES):
+        yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    directory = getattr(item, "funcargs", {}).get("place")
+    if report.when == "call" and report.failed and directory and directory.exists():
+        for log in sorted(directory.glob("*.log")):
+            report.sections.append((log.name, log.read_text(errors="replace")[-LOG_TAIL:]))

@@ -1,0 +1,84 @@
+"""Guest: Linux in QEMU with one virtio-net device on vhost-user, driven through its console. No KVM needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import pathlib
+import re
+
+import guest_image
+from process import Program, Timeout, wait_until
+
+MEGABYTES = 192
+
+
+@dataclasses.dataclass
+class Nic:
+    """`server`: QEMU listens on the socket and the switch connects. `device`: more properties of virtio-net-pci."""
+    path: pathlib.Path
+    mac: str
+    server: bool = True
+    queues: int = 1
+    device: str = ""
+
+
+class GuestError(AssertionError):
+    """A command failed in the guest."""
+
+
+class Guest(Program):
+    def __init__(self, directory: pathlib.Path, name: str, nic: Nic):
+        guest_image.ensure()
+        self.nic = nic
+        self._marks = itertools.count()
+        socket = f"socket,id=nic,path={nic.path}," + ("server=on,wait=off" if nic.server else "reconnect=1")
+        # vectors=0: with MSI-X, QEMU 7.2 without KVM dies when the driver takes a vhost-user device into use.
+        device = f"virtio-net-pci,netdev=nic,vectors=0,mac={nic.mac}" + (f",mq=on" if nic.queues > 1 else "") + nic.device
+        super().__init__(name, [
+            "qemu-system-x86_64", "-name", name, "-accel", "tcg", "-cpu", "max", "-smp", nic.queues, "-m", MEGABYTES, "-no-reboot",
+            "-nodefaults", "-display", "none", "-serial", f"file:{directory / name}.kernel.log",
+            "-chardev", "stdio,id=console",
+            "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=console",
+            "-kernel", guest_image.kernel(), "-initrd", guest_image.initrd(), "-append", "console=ttyS0 quiet panic=-1",
+            "-object", f"memory-backend-memfd,id=memory,size={MEGABYTES}M,share=on", "-numa", "node,memdev=memory",
+            "-chardev", socket, "-netdev", f"vhost-user,id=nic,chardev=nic,vhostforce=on,queues={nic.queues}",
+            "-device", device], directory)
+
+    def wait_booted(self, address: str | None = None) -> None:
+        """Up to a shell; with `address` (10.0.0.1/24), eth0 is up and has it."""
+        self.wait_for_log("guest is ready\n", 90)
+        if address:
+            self.run(f"ip addr add {address} dev eth0 && ip link set eth0 up")
+
+    def run(self, command: str, seconds: float = 20.0, check: bool = True) -> str:
+        """Runs a line of shell in the guest and returns what it printed."""
+        mark = f"<end-{next(self._marks)}>"
+        before = len(self.log())
+        self.write(f"{{ {command}\n}} 2>&1; echo \"{mark}$?\"\n")
+
+        def ended():
+            text = self.log()[before:]
+            assert self.running(), f"{self.name} ended with {self.child.returncode}:\n{self.log()[-4000:]}"
+            return re.search(rf"(.*){mark}(\d+)\n", text, re.DOTALL)
+        try:
+            found = wait_until(ended, f"{self.name} runs '{command}'", seconds)
+        except Timeout as timeout:
+            raise Timeout(f"{timeout}\n{self.log()[-2000:]}") from None
+        if check and found.group(2) != "0":
+            raise GuestError(f"{self.name}: '{command}' returned {found.group(2)}:\n{found.group(1)}")
+        return found.group(1)
+
+    def pings(self, address: str, count: int = 3) -> int:
+        """How many of `count` pings are answered."""
+        text = self.run(f"ping -c {count} -i 0.2 -W 2 {address}", seconds=5 + 3 * count, check=False)
+        return int(re.search(r"(\d+) packets received", text).group(1)) if "packets received" in text else 0
+
+    def snmp(self, protocol: str) -> dict[str, int]:
+        """The guest kernel's counters of 'Ip', 'Tcp', 'Udp', ..."""
+        lines = [line.split()[1:] for line in self.run("cat /proc/net/snmp").splitlines() if line.startswith(f"{protocol}:")]
+        return dict(zip(lines[0], map(int, lines[1])))
+
+    def offloads(self) -> dict[str, bool]:
+        """Of eth0, as ethtool names them."""
+        return {name: state == "on" for name, state in re.findall(r"^\s*([\w-]+): (on|off)", self.run("ethtool -k eth0"), re.MULTILINE)}

@@ -1,0 +1,110 @@
+"""Switch: `sluice run`, as its operator sees it: by its control socket and its command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+
+from process import Program, wait_until
+
+BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD_DIR") or pathlib.Path(__file__).resolve().parents[2] / "build" / "release")
+BINARY = BUILD.resolve() / "sluice"
+# What AddressSanitizer and its kin print when they find something.
+SANITIZER_MARKS = ("Sanitizer:", "runtime error:")
+
+
+class RpcError(Exception):
+    def __init__(self, error: dict):
+        super().__init__(error["message"])
+        self.code = error["code"]
+
+
+def vhost_port(name: str, path: pathlib.Path, mode: str = "client", **more) -> dict:
+    return {"name": name, "type": "vhost-user", "path": str(path), "mode": mode, **more}
+
+
+class Switch(Program):
+    """Configured by a dictionary (JSON is YAML) or by the path of a file. Its control socket is in `directory`."""
+
+    def __init__(self, directory: pathlib.Path, config: dict | pathlib.Path):
+        if isinstance(config, dict):
+            file = directory / "switch.yaml"
+            file.write_text(json.dumps({"pmd": {"cores": [1], "idle": "sleep up to 50 us"}, **config}, indent=1))
+            config = file
+        self.socket = directory / "control.sock"
+        super().__init__("switch", [BINARY, "run", config, "--socket", self.socket], directory)
+
+    def wait_ready(self) -> None:
+        def answers():
+            assert self.running(), f"the switch ended with {self.child.returncode}:\n{self.log()[-4000:]}"
+            try:
+                return self.rpc("status")
+            except OSError:
+                return None
+        wait_until(answers, "the switch answers", 30)
+
+    def rpc(self, method: str, **params):
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(self.socket))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            answer = json.loads(connection.makefile().readline())
+        if "error" in answer:
+            raise RpcError(answer["error"])
+        return answer["result"]
+
+    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        """The same binary as a client."""
+        return subprocess.run([BINARY, *arguments, "--socket", self.socket], check=check, capture_output=True, text=True, timeout=20)
+
+    def ports(self) -> dict[str, dict]:
+        return {port["name"]: port for port in self.rpc("ports")["ports"]}
+
+    def drops(self) -> dict[tuple[str, str], int]:
+        return {(drop["port"], drop["reason"]): drop["packets"] for drop in self.rpc("drops")["drops"]}
+
+    def fdb(self) -> dict[tuple[int, str], str]:
+        return {(entry["vlan"], entry["mac"]): entry["port"] for entry in self.rpc("fdb")["fdb"]}
+
+    def wait_link(self, *names: str, up: bool = True, seconds: float = 20.0) -> None:
+        def linked():
+            ports = self.ports()
+            return all(ports[name]["link_up"] == up for name in names)
+        wait_until(linked, f"link {'up' if up else 'down'} at {', '.join(names)}", seconds)
+
+    def wait_at_rest(self) -> dict[str, dict]:
+        """Waits until no counter moves any more; returns the ports."""
+        before: dict = {}
+
+        def still():
+            nonlocal before
+            now = self.ports()
+            counts = {name: {key: value for key, value in port.items() if key.endswith(("packets", "dropped"))} for name, port in now.items()}
+            same, before = counts == before, counts
+            return same and now
+        return wait_until(still, "the switch is at rest", 10, interval=0.2)
+
+    def assert_accounts_for_every_frame(self) -> None:
+        """At rest, and where no frame was copied or segmented: frames in = frames out + frames dropped."""
+        ports = self.wait_at_rest()
+        taken = sum(port["rx_packets"] for port in ports.values())
+        given = sum(port["tx_packets"] for port in ports.values())
+        drops = self.drops()
+        assert taken == given + sum(drops.values()), f"{taken} frames in, {given} out, dropped: {drops}"
+
+    def stop(self, seconds: float = 20.0) -> int:
+        code = super().stop(seconds)
+        found = [line for line in self.log().splitlines() if any(mark in line for mark in SANITIZER_MARKS)]
+        assert not found, "\n".join(found)
+        return code
+
+    def __exit__(self, kind, *_):
+        was_running = self.running()
+        code = self.stop()
+        if kind is None and not self.killed:
+            assert was_running, f"the switch had ended by itself with {code}:\n{self.log()[-4000:]}"
+            assert code == 0, f"asked to end, the switch returned {code}:\n{self.log()[-4000:]}"

@@ -1,0 +1,161 @@
+"""Two Linux guests in QEMU over one switch: what people run in VMs works, offloads on."""
+
+import contextlib
+
+import pytest
+
+from guest import Guest, Nic
+from process import wait_until
+from switch import Switch, vhost_port
+
+MACS = ("52:54:00:00:00:01", "52:54:00:00:00:02")
+ADDRESSES = ("10.0.0.1", "10.0.0.2")
+MEGABYTE = 1 << 20
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def config(place, mode="client", **each):
+    return {"ports": [vhost_port(f"vm{i}", place / f"vm{i}.sock", mode, **{k: v[i - 1] for k, v in each.items()}) for i in (1, 2)]}
+
+
+def guest(place, number, mode="client", **nic):
+    return Guest(place, f"guest{number}", Nic(place / f"vm{number}.sock", MACS[number - 1], server=mode == "client", **nic))
+
+
+@contextlib.contextmanager
+def two_guests(place, mode="client", device=("", ""), queues=1, **each):
+    """The switch and two guests, booted, with an address each."""
+    with Switch(place, config(place, mode, **each)) as switch:
+        switch.wait_ready()
+        with guest(place, 1, mode, device=device[0], queues=queues) as one, guest(place, 2, mode, device=device[1], queues=queues) as two:
+            for each_guest, address in zip((one, two), ADDRESSES):
+                each_guest.wait_booted(f"{address}/24")
+            switch.wait_link("vm1", "vm2")
+            yield switch, one, two
+
+
+def send_a_megabyte(sender, receiver, address):
+    """Over TCP, from random bytes; returns when both have the same digest."""
+    receiver.run("rm -f /tmp/got; nc -l -p 5000 > /tmp/got < /dev/null & sleep 0.2; true")
+    sender.run(f"dd if=/dev/urandom of=/tmp/sent bs=1024 count={MEGABYTE // 1024} 2>/dev/null; nc {address} 5000 < /tmp/sent", seconds=60)
+    sent = sender.run("sha256sum < /tmp/sent")
+    wait_until(lambda: receiver.run("sha256sum < /tmp/got") == sent, "the megabyte has arrived as it was sent", 20, interval=0.2)
+
+
+def assert_checksums_were_right(*guests):
+    for each in guests:
+        tcp = each.snmp("Tcp")
+        assert tcp["InCsumErrors"] == 0 and tcp["InErrs"] == 0, f"{each.name}: {tcp}"
+
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_guests_ping_each_other(place, mode):
+    with two_guests(place, mode) as (switch, one, two):
+        assert one.pings(ADDRESSES[1]) == 3
+        assert two.pings(ADDRESSES[0]) == 3
+        assert {(0, MACS[0]): "vm1", (0, MACS[1]): "vm2"}.items() <= switch.fdb().items()
+
+
+@pytest.mark.parametrize("packed", ["off", "on"])
+def test_tcp_crosses_with_segmentation_and_checksums_offloaded(place, packed):
+    with two_guests(place, device=(f",packed={packed}", f",packed={packed}")) as (switch, one, two):
+        for each in (one, two):
+            offloads = each.offloads()
+            assert offloads["tcp-segmentation-offload"] and offloads["tx-checksumming"] and offloads["rx-checksumming"], offloads
+        send_a_megabyte(one, two, ADDRESSES[1])
+        send_a_megabyte(two, one, ADDRESSES[0])
+        assert_checksums_were_right(one, two)
+        ports = switch.wait_at_rest()
+        # Segments longer than the MTU went through whole: that is what offloading means.
+        data_frames = MEGABYTE / 1448
+        assert ports["vm1"]["rx_packets"] < 2 * data_frames and ports["vm1"]["rx_bytes"] > MEGABYTE
+
+
+@pytest.mark.parametrize("ip_version", [4, 6])
+def test_a_receiver_without_offloads_gets_small_segments_with_whole_checksums(place, ip_version):
+    plain = ",guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
+    with two_guests(place, device=("", plain)) as (switch, one, two):
+        address = ADDRESSES[1]
+        if ip_version == 6:
+            one.run("ip addr add fd00::1/64 dev eth0 nodad")
+            two.run("ip addr add fd00::2/64 dev eth0 nodad")
+            address = "fd00::2"
+        assert not two.offloads()["rx-checksumming"]
+        send_a_megabyte(one, two, address)
+        assert_checksums_were_right(one, two)
+        assert mean_frame(two) <= 1514
+
+
+def mean_frame(guest):
+    """Bytes a frame that the guest received on average, rounded up."""
+    fields = guest.run("cat /sys/class/net/eth0/statistics/rx_bytes /sys/class/net/eth0/statistics/rx_packets").split()
+    return -(-int(fields[0]) // int(fields[1]))
+
+
+def test_a_driver_with_two_queues_uses_both(place):
+    with two_guests(place, queues=2) as (switch, one, two):
+        one.run("ethtool -L eth0 combined 2")
+        two.run("ethtool -L eth0 combined 2")
+        assert one.pings(ADDRESSES[1]) == 3
+        send_a_megabyte(one, two, ADDRESSES[1])
+        polled = {(queue["port"], queue["queue"]) for pmd in switch.rpc("pmds")["pmds"] for queue in pmd["queues"]}
+        assert polled == {(port, queue) for port in ("vm1", "vm2") for queue in (0, 1)}
+
+
+def test_access_ports_of_different_vlans_do_not_see_each_other(place):
+    with two_guests(place, vlan=[{"access": 10}, {"access": 20}]) as (switch, one, two):
+        assert one.pings(ADDRESSES[1]) == 0
+        assert two.pings(ADDRESSES[0]) == 0
+        assert "lladdr" not in one.run("ip neigh") and "lladdr" not in two.run("ip neigh")
+        assert switch.fdb() == {(10, MACS[0]): "vm1", (20, MACS[1]): "vm2"}
+        assert switch.drops()[("vm1", "no_destination")] > 0
+
+
+def test_access_ports_of_one_vlan_do(place):
+    with two_guests(place, vlan=[{"access": 10}, {"access": 10}]) as (switch, one, two):
+        assert one.pings(ADDRESSES[1]) == 3
+        assert switch.fdb() == {(10, MACS[0]): "vm1", (10, MACS[1]): "vm2"}
+
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_a_guest_reboots_and_is_back_while_the_other_stays(place, mode):
+    with Switch(place, config(place, mode)) as switch:
+        switch.wait_ready()
+        with guest(place, 2, mode) as two:
+            with guest(place, 1, mode) as one:
+                one.wait_booted(f"{ADDRESSES[0]}/24")
+                two.wait_booted(f"{ADDRESSES[1]}/24")
+                assert two.pings(ADDRESSES[0]) == 3
+                one.kill()
+            switch.wait_link("vm1", up=False)
+            with guest(place, 1, mode) as one:
+                one.wait_booted(f"{ADDRESSES[0]}/24")
+                switch.wait_link("vm1")
+                assert two.pings(ADDRESSES[0]) == 3
+                assert one.pings(ADDRESSES[1]) == 3
+
+
+def test_a_guest_that_resets_its_device_is_back(place):
+    with two_guests(place) as (switch, one, two):
+        assert one.pings(ADDRESSES[1]) == 3
+        # The driver lets go of the device and takes it anew: the rings are stopped and set up again on one connection.
+        one.run("device=$(basename $(readlink /sys/class/net/eth0/device)); cd /sys/bus/virtio/drivers/virtio_net; "
+                "echo $device > unbind; echo $device > bind; cd /; ip addr add 10.0.0.1/24 dev eth0; ip link set eth0 up")
+        assert one.pings(ADDRESSES[1]) == 3
+        assert two.pings(ADDRESSES[0]) == 3
+
+
+@pytest.mark.parametrize("new_switch", ["asked to end", "killed"])
+def test_guests_that_listen_go_on_with_a_new_switch(place, new_switch):
+    with guest(place, 1) as one, guest(place, 2) as two:
+        for attempt in range(2):
+            with Switch(place, config(place)) as switch:
+                switch.wait_ready()
+                if attempt == 0:
+                    one.wait_booted(f"{ADDRESSES[0]}/24")
+                    two.wait_booted(f"{ADDRESSES[1]}/24")
+                switch.wait_link("vm1", "vm2")
+                assert one.pings(ADDRESSES[1]) == 3
+                if new_switch == "killed":
+                    switch.kill()
