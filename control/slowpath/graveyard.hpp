@@ -28,10 +28,10 @@ class Graveyard {
   void end_round();
   /// Frees what nobody uses any more, and returns the decisions among it.
   [[nodiscard]] std::vector<DecisionId> collect();
-  /// The number of the batch that is being filled, and whether it and all before it are freed.
+  /// The number of the batch that is being filled, and whether a batch and all before it are freed.
   [[nodiscard]] std::uint64_t batch() const { return closed_; }
   [[nodiscard]] bool freed(std::uint64_t batch) const {
-    return collected_ > batch || (collected_ == batch && now_.empty());
+    return collected_ > batch || empty();
   }
   [[nodiscard]] bool empty() const { return batches_.empty() && now_.empty(); }
 
