@@ -23,7 +23,7 @@ struct Upcall {
 
 struct Command {
   enum class Kind : std::uint8_t {
-    install,     ///< set the entry's decision, then send what waits on it. For a pending entry.
+    install,     ///< set the entry's decision, then send what waits on it. An entry that is decided gets another decision.
     reclassify,  ///< erase the pending entry and look its packets up again: the masks have changed meanwhile
     remove,      ///< erase the entry; what waits on it is dropped
   };
