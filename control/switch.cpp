@@ -78,8 +78,8 @@ ports::EalOptions eal_options(const Config& config) {
 
 datapath::PmdOptions pmd_options(const Config& config, rte_mempool* pool, unsigned mbufs) {
   datapath::PmdOptions options;
-  // The slow path keeps a thirtieth free, so that a new flow finds room while the coldest are on their way out.
-  options.flow_limit = config.flows.limit + config.flows.limit / 30 + 64;
+  // The slow path keeps a thirty-second of the table free, so that a new flow finds room while the coldest leave.
+  options.flow_limit = config.flows.limit + config.flows.limit / 31 + 2;
   options.secret = random_secret<flowtable::HashSecret>();
   options.pool = pool;
   options.pending.buffers = mbufs / 2 / static_cast<unsigned>(config.pmd.cores.size());

@@ -280,6 +280,10 @@ void Pmd::State::free_burst() {
 }
 
 void Pmd::State::install(FlowEntry& entry, const flowtable::Decision& decision) {
+  if (entry.decision != nullptr) {  // decided anew: nothing waits
+    entry.decision = &decision;
+    return;
+  }
   const PendingFlows::Queue queue = entry.pending;
   const PortId in_port = pending.port_of(queue);
   while (take_waiting(queue)) {

@@ -11,7 +11,7 @@ namespace sluice::ports::vhost {
 /// overlapping the one before, so there is no loop over a tail.
 inline void copy_bytes(std::uint8_t* to, const std::uint8_t* from, std::uint32_t n) {
   if (n > 256) {
-    std::memcpy(to, from, n);  // libc picks the machine's best
+    std::memmove(to, from, n);  // two buffers of one guest may overlap; libc picks the machine's best
     return;
   }
   if (n >= 64) {
