@@ -10,7 +10,7 @@ namespace sluice::control {
 
 std::string with_thousands(std::uint64_t n) {
   std::string text = std::to_string(n);
-  for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
+  for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, 1, ',');
   return text;
 }
 

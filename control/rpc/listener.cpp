@@ -81,8 +81,8 @@ Expected<ListeningSocket> ListeningSocket::open(const std::string& path) {
   }
   path.copy(address.sun_path, path.size());
 
-  std::string directory = std::filesystem::path(path).parent_path().string();
-  if (directory.empty()) directory = ".";
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  const std::string directory = parent.empty() ? "." : parent.string();
   if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
     return failed(path, fmt::format("its directory '{}' cannot be made", directory), errno);
   }
