@@ -22,12 +22,13 @@ def place():
     shutil.rmtree(directory)
 
 
-@pytest.fixture(autouse=True)
-def no_child_survives():
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind():
+    """When all tests of the file have ended, so has what they started."""
     yield
     listed = subprocess.run(["ps", "--ppid", str(os.getpid()), "--no-headers", "-o", "pid,stat,args"], capture_output=True, text=True).stdout
-    left = [line for line in listed.splitlines() if " ps --ppid " not in line and line.split()[1][0] != "Z"]
-    assert not left, f"still running after the test: {left}"
+    left = [line for line in listed.splitlines() if " ps --ppid " not in f" {line}" and line.split()[1][0] != "Z"]
+    assert not left, f"still running: {left}"
 
 
 @pytest.fixture(scope="session")

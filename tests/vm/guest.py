@@ -82,3 +82,19 @@ class Guest(Program):
     def offloads(self) -> dict[str, bool]:
         """Of eth0, as ethtool names them."""
         return {name: state == "on" for name, state in re.findall(r"^\s*([\w-]+): (on|off)", self.run("ethtool -k eth0"), re.MULTILINE)}
+
+    def received_checksum_errors(self) -> int:
+        """TCP segments that arrived with a wrong checksum."""
+        return self.snmp("Tcp")["InCsumErrors"]
+
+
+def transfer(sender: Guest, receiver: Guest, address: str, size: int) -> str:
+    """Sends `size` random bytes (a multiple of 1024) over TCP to the receiver's address; returns their digest, equal at both ends."""
+    # An input that never ends: nc hangs up when its input does.
+    receiver.run("test -p /tmp/endless || mkfifo /tmp/endless; nc -l -p 5000 0<>/tmp/endless >/tmp/got & "
+                 "until netstat -ltn | grep -q :5000; do sleep 0.05; done")
+    sender.run(f"dd if=/dev/urandom of=/tmp/sent bs=1024 count={size // 1024} 2>/dev/null", seconds=60)
+    sender.run(f"nc {address} 5000 </tmp/sent", seconds=60)
+    sent = sender.run("sha256sum </tmp/sent")
+    wait_until(lambda: receiver.run("sha256sum </tmp/got") == sent, f"{size} bytes have arrived as they were sent", 20, interval=0.2)
+    return sent.split()[0]

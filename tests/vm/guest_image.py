@@ -25,13 +25,16 @@ INIT = """#!/bin/busybox sh
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
+# Addresses are used at once, not after a second of asking around.
+echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
 for module in {modules}; do insmod /modules/$module.ko; done
 ip link set lo up
-# Commands come and answers go by the virtio console; the serial line is the kernel's, and loses interrupts in QEMU without KVM.
+# Commands come and answers go by the virtio console; the serial line is the kernel's.
 exec </dev/hvc0 >/dev/hvc0 2>&1
 stty raw -echo
-# Through a pipe, so that the shell takes itself for a script's: no prompt, and what runs behind leaves its input alone.
-{{ echo "echo guest is ready"; cat; }} | sh
+echo guest is ready
+# As a script, which has no prompt; and its commands do not read from where it comes.
+sh /dev/hvc0 </dev/null
 """
 
 

@@ -4,8 +4,7 @@ import contextlib
 
 import pytest
 
-from guest import Guest, Nic
-from process import wait_until
+from guest import Guest, Nic, transfer
 from switch import Switch, vhost_port
 
 MACS = ("52:54:00:00:00:01", "52:54:00:00:00:02")
@@ -35,14 +34,6 @@ def two_guests(place, mode="client", device=("", ""), queues=1, **each):
             yield switch, one, two
 
 
-def send_a_megabyte(sender, receiver, address):
-    """Over TCP, from random bytes; returns when both have the same digest."""
-    receiver.run("rm -f /tmp/got; nc -l -p 5000 > /tmp/got < /dev/null & sleep 0.2; true")
-    sender.run(f"dd if=/dev/urandom of=/tmp/sent bs=1024 count={MEGABYTE // 1024} 2>/dev/null; nc {address} 5000 < /tmp/sent", seconds=60)
-    sent = sender.run("sha256sum < /tmp/sent")
-    wait_until(lambda: receiver.run("sha256sum < /tmp/got") == sent, "the megabyte has arrived as it was sent", 20, interval=0.2)
-
-
 def assert_checksums_were_right(*guests):
     for each in guests:
         tcp = each.snmp("Tcp")
@@ -63,8 +54,8 @@ def test_tcp_crosses_with_segmentation_and_checksums_offloaded(place, packed):
         for each in (one, two):
             offloads = each.offloads()
             assert offloads["tcp-segmentation-offload"] and offloads["tx-checksumming"] and offloads["rx-checksumming"], offloads
-        send_a_megabyte(one, two, ADDRESSES[1])
-        send_a_megabyte(two, one, ADDRESSES[0])
+        transfer(one, two, ADDRESSES[1], MEGABYTE)
+        transfer(two, one, ADDRESSES[0], MEGABYTE)
         assert_checksums_were_right(one, two)
         ports = switch.wait_at_rest()
         # Segments longer than the MTU went through whole: that is what offloading means.
@@ -78,11 +69,11 @@ def test_a_receiver_without_offloads_gets_small_segments_with_whole_checksums(pl
     with two_guests(place, device=("", plain)) as (switch, one, two):
         address = ADDRESSES[1]
         if ip_version == 6:
-            one.run("ip addr add fd00::1/64 dev eth0 nodad")
-            two.run("ip addr add fd00::2/64 dev eth0 nodad")
+            one.run("ip addr add fd00::1/64 dev eth0")
+            two.run("ip addr add fd00::2/64 dev eth0")
             address = "fd00::2"
         assert not two.offloads()["rx-checksumming"]
-        send_a_megabyte(one, two, address)
+        transfer(one, two, address, MEGABYTE)
         assert_checksums_were_right(one, two)
         assert mean_frame(two) <= 1514
 
@@ -98,7 +89,7 @@ def test_a_driver_with_two_queues_uses_both(place):
         one.run("ethtool -L eth0 combined 2")
         two.run("ethtool -L eth0 combined 2")
         assert one.pings(ADDRESSES[1]) == 3
-        send_a_megabyte(one, two, ADDRESSES[1])
+        transfer(one, two, ADDRESSES[1], MEGABYTE)
         polled = {(queue["port"], queue["queue"]) for pmd in switch.rpc("pmds")["pmds"] for queue in pmd["queues"]}
         assert polled == {(port, queue) for port in ("vm1", "vm2") for queue in (0, 1)}
 

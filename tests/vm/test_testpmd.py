@@ -4,14 +4,12 @@ import dataclasses
 
 import pytest
 
-from process import wait_until
 from switch import Switch, vhost_port
 from testpmd import TestpmdVm, VirtioUser
 
 pytestmark = pytest.mark.usefixtures("testpmd_memory")
 
 MACS = ("02:00:00:00:01:00", "02:00:00:00:01:01")
-ENOUGH = 20_000
 
 
 @dataclasses.dataclass
@@ -52,35 +50,15 @@ def start(switch, vm, names=("vm1", "vm2")):
     switch.wait_link(*names)
 
 
-def wait_for_traffic(vm, frames=ENOUGH):
-    """Both VMs receive `frames` more than they have."""
-    before = [port.rx_packets for port in vm.stats()]
-    wait_until(lambda: all(now.rx_packets >= then + frames for now, then in zip(vm.stats(), before)), f"{frames} frames reach each VM", 30)
-
-
-def drain(switch, vm):
-    """Stops the VMs' sending and lets them take what is still in their rings. Returns the VMs' counts."""
-    vm.stop_forwarding()
-    switch.wait_at_rest()
-    vm.start("rxonly")
-    before = None
-    def still():
-        nonlocal before
-        now, then = vm.stats(), before
-        before = now
-        return now == then
-    wait_until(still, "the VMs have taken all frames", 10, interval=0.2)
-    vm.stop_forwarding()
-    return vm.stats()
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_traffic_flows_both_ways_and_every_frame_is_accounted_for(place, kind):
     with switch_for(place, kind) as switch, TestpmdVm(place, ports_of(place, kind)) as vm:
         start(switch, vm)
         vm.start("mac", first=1)
-        wait_for_traffic(vm)
-        ours = drain(switch, vm)
+        vm.wait_for_traffic()
+        vm.stop_forwarding()
+        switch.wait_at_rest()
+        ours = vm.take_what_is_left()
         switch.assert_accounts_for_every_frame()
         theirs = switch.ports()
         for name, stats in zip(("vm1", "vm2"), ours):
@@ -101,7 +79,7 @@ def test_a_vm_that_was_killed_comes_back(place, kind):
             with TestpmdVm(place, ports_of(place, kind)) as vm:
                 start(switch, vm)
                 vm.start("mac", first=1)
-                wait_for_traffic(vm)
+                vm.wait_for_traffic()
                 vm.kill()
             switch.wait_link("vm1", "vm2", up=False)
         switch.assert_accounts_for_every_frame()
@@ -114,6 +92,6 @@ def test_vms_that_listen_are_found_again_by_a_new_switch(place, kind):
             with switch_for(place, kind) as switch:
                 start(switch, vm)
                 vm.start("flowgen")
-                wait_for_traffic(vm)
+                vm.wait_for_traffic()
                 vm.stop_forwarding()
                 switch.kill()

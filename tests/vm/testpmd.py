@@ -6,15 +6,18 @@ between its ports, so two ports on one switch make two VMs that send to each oth
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import pathlib
 import re
+import subprocess
 
 from process import OTHER_CPUS, Program, wait_until
 
 MEGABYTES = 128
 HUGEPAGES = MEGABYTES // 2 + 16
+ENOUGH = 20_000  # frames that make traffic
 
 _prefixes = itertools.count()
 
@@ -95,11 +98,30 @@ class TestpmdVm(Program):
         assert all(len(values) == len(self.ports) for values in number.values()), text
         return [Stats(**{name: values[i] for name, values in number.items()}) for i in range(len(self.ports))]
 
+    def wait_for_traffic(self, frames: int = ENOUGH) -> None:
+        """Every port receives `frames` more than it has."""
+        before = [port.rx_packets for port in self.stats()]
+        wait_until(lambda: all(now.rx_packets >= then + frames for now, then in zip(self.stats(), before)),
+                   f"{frames} more frames reach each VM", 30)
+
+    def take_what_is_left(self) -> list[Stats]:
+        """Sends nothing, and receives until nothing comes any more. Returns the counts."""
+        self.start("rxonly")
+        before: list[Stats] = []
+
+        def still():
+            nonlocal before
+            now, then = self.stats(), before
+            before = now
+            return now == then
+        wait_until(still, f"{self.name} has taken all frames", 10, interval=0.2)
+        self.stop_forwarding()
+        return self.stats()
+
     def stop(self, seconds: float = 10.0) -> int:
         if self.running():
-            self.write("quit\n")
-            try:
+            with contextlib.suppress(BrokenPipeError):
+                self.write("quit\n")
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.child.wait(seconds)
-            except Exception:
-                pass
         return super().stop(seconds)
