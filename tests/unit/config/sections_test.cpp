@@ -55,6 +55,12 @@ TEST(Sections, all_errors_are_told_in_the_order_of_the_file) {
                   AllOf(HasSubstr("t:7:1: unknown key 'brigde'"), HasSubstr("did you mean bridge?"))));
 }
 
+TEST(Sections, errors_are_in_the_order_of_the_file_whatever_order_it_is_read_in) {
+  EXPECT_THAT(bad("rules: 1\nbridge: 2\nports: 3\nmemory: 4\n"),
+              ElementsAre(HasSubstr("t:1:8: rules"), HasSubstr("t:2:9: bridge"), HasSubstr("t:3:8: ports"),
+                          HasSubstr("t:4:9: memory")));
+}
+
 struct Wrong {
   const char* section;
   const char* message;  ///< part of the one line that is to be said
