@@ -5,6 +5,7 @@
 #include <rte_version.h>
 #include <sched.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -36,18 +37,23 @@ T random_secret() {
   return secret;
 }
 
-/// Cores that this machine does not have, or may not be used by us.
+/// Cores that this machine does not have, or that we may not use. It is tried, not looked up: a process that was
+/// started on some cores may well run its PMDs on others.
 Expected<void> check_cores(const PmdConfig& pmd) {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  sched_getaffinity(0, sizeof allowed, &allowed);
+  cpu_set_t before;
+  CPU_ZERO(&before);
+  sched_getaffinity(0, sizeof before, &before);
   for (const unsigned core : pmd.cores) {
-    if (core < CPU_SETSIZE && CPU_ISSET(core, &allowed)) continue;
-    std::string have;
-    for (unsigned c = 0; c < CPU_SETSIZE; ++c) {
-      if (CPU_ISSET(c, &allowed)) have += fmt::format("{}{}", have.empty() ? "" : ", ", c);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    const bool usable = core < CPU_SETSIZE && sched_setaffinity(0, sizeof one, &one) == 0;
+    sched_setaffinity(0, sizeof before, &before);
+    if (!usable) {
+      return tl::unexpected(Error{
+          fmt::format("pmd.cores: core {} cannot be used; this machine's are 0 to {}, less what a cpuset keeps back",
+                      core, ::sysconf(_SC_NPROCESSORS_CONF) - 1)});
     }
-    return tl::unexpected(Error{fmt::format("pmd.cores: core {} cannot be used; there are {}", core, have)});
   }
   return {};
 }

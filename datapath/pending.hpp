@@ -24,7 +24,7 @@ class PendingFlows {
  public:
   using Queue = std::uint32_t;
   /// The most packets that wait in one flow.
-  static constexpr std::uint32_t kPacketsPerFlow = 64;
+  static constexpr std::uint32_t kPacketsPerFlow = 256;
 
   explicit PendingFlows(const PendingLimits& limits);
   /// Frees the packets that still wait.

@@ -15,6 +15,13 @@ using datapath::TxPort;
 using flowtable::PortId;
 using ports::PortCounters;
 
+namespace {
+
+/// How long a PMD may take for a loop before it is taken to wait for something. Loops take microseconds.
+constexpr std::chrono::milliseconds kPatience{20};
+
+}  // namespace
+
 Expected<PmdSet> PmdSet::create(const PmdConfig& config, const datapath::PmdOptions& options) {
   PmdSet set(config);
   for (const unsigned core : config.cores) {
@@ -47,7 +54,13 @@ void PmdSet::wait() const {
   tokens.reserve(members_.size());
   for (const Member& member : members_) tokens.push_back(member.pmd->loop().token());
   for (std::size_t i = 0; i < members_.size(); ++i) {
-    while (!members_[i].pmd->loop().passed(tokens[i])) std::this_thread::yield();
+    auto patience = std::chrono::steady_clock::now() + kPatience;
+    while (!members_[i].pmd->loop().passed(tokens[i])) {
+      std::this_thread::yield();
+      if (members_[i].thread == nullptr || std::chrono::steady_clock::now() < patience) continue;
+      members_[i].thread->interrupt();  // a peer may hold it up; see interrupt_stalled()
+      patience += kPatience;
+    }
   }
 }
 

@@ -2,11 +2,13 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 
 namespace sluice::ports::vhost {
 namespace {
 
+/// Whether the write went through; else errno says why.
 bool signal(int eventfd) {
   const std::uint64_t one = 1;
   return ::write(eventfd, &one, sizeof one) == static_cast<ssize_t>(sizeof one);
@@ -18,8 +20,12 @@ void interrupt(VhostQueue& queue, const Vring& vring) {
   if (vring.call_fd < 0) return;
   if (signal(vring.call_fd)) {
     queue.interrupts.add();
-  } else {
-    queue.interrupts_failed.add();
+    return;
+  }
+  queue.interrupts_failed.add();
+  if (errno == EINTR) {  // it did wait, until somebody noticed that the PMD stood still
+    queue.broken = true;
+    queue.guest_errors.add();
   }
 }
 

@@ -5,8 +5,12 @@
 
 namespace sluice::ports::vhost {
 
-/// Writes the queue's call eventfd, if it has one. Never waits: the fd is non-blocking, and an eventfd whose counter
-/// is full already means an interrupt that the guest has not taken.
+/// Writes the queue's call eventfd, if it has one. The fd is non-blocking, and an eventfd whose counter is full
+/// already means an interrupt that the guest has not taken.
+///
+/// A hostile peer shares the fd's flags with us and can make it blocking again, with its counter full: then this
+/// waits until the control thread sees that the PMD stands still and interrupts it with a signal (PmdThread), and the
+/// queue is broken from then on, until it is set up anew.
 void interrupt(VhostQueue& queue, const Vring& vring);
 
 }  // namespace sluice::ports::vhost
