@@ -148,7 +148,7 @@ void add_log_and_trace(CLI::App& app, int& exit) {
   log->add_option("LEVEL", log_request->text, fmt::format("{}", fmt::join(kLogLevels, ", ")))
       ->required()
       ->check(CLI::IsMember(std::vector<std::string>(kLogLevels.begin(), kLogLevels.end())))
-      ->option_text("LEVEL");
+      ->option_text("REQUIRED");
 
   auto [trace_command, trace_request] =
       add(app, "trace", "Say step by step what would happen to a packet, and why", exit,

@@ -57,7 +57,7 @@ complete -o default -F _sluice sluice
 void add_completion(CLI::App& app, int& exit) {
   CLI::App* command = app.add_subcommand("completion", "Print a completion script for a shell");
   auto shell = std::make_shared<std::string>();
-  command->add_option("SHELL", *shell, "bash")->required()->check(CLI::IsMember({"bash"}))->option_text("SHELL");
+  command->add_option("SHELL", *shell, "bash")->required()->check(CLI::IsMember({"bash"}))->option_text("REQUIRED");
   command->footer(
       examples({"source <(sluice completion bash)", "sluice completion bash > /etc/bash_completion.d/sluice"}));
   command->callback([&app, &exit] {

@@ -32,7 +32,7 @@ std::string fields(const std::vector<std::pair<std::string, std::string>>& rows,
 }
 
 std::string status_text(const Json& status, const Style& style) {
-  return fields({{"version", fmt::format("{}, DPDK {}, {}", text(status, "version"), text(status, "dpdk"),
+  return fields({{"version", fmt::format("{}, {}, {}", text(status, "version"), text(status, "dpdk"),
                                          text(status, "instructions"))},
                  {"pid", std::to_string(status.at("pid").get<int>())},
                  {"up", duration_text(status.at("uptime_seconds").get<double>())},
@@ -175,8 +175,8 @@ std::string memory_text(const Json& memory, const Style& style) {
   const auto bytes = [&](const char* name) { return with_unit(memory.at(name).get<std::uint64_t>()); };
   return fields({{"resident", bytes("resident_bytes")},
                  {"hugepages", memory.at("hugepages").get<bool>() ? "yes" : "no"},
-                 {"mbufs", fmt::format("{} of {} B, {} free", number(memory, "mbufs"),
-                                       memory.at("mbuf_bytes").get<std::uint64_t>(), number(memory, "mbufs_free"))},
+                 {"mbufs", fmt::format("{} in {}, {} free", number(memory, "mbufs"), bytes("mbuf_bytes"),
+                                       number(memory, "mbufs_free"))},
                  {"flow tables", bytes("flow_table_bytes")}},
                 style);
 }

@@ -62,6 +62,7 @@ TEST(ViewsTest, ports_show_link_vlan_counters_and_details) {
 
 TEST(ViewsTest, status_is_a_list_of_facts) {
   const std::string text = shown("status");
+  EXPECT_THAT(text, HasSubstr("version      0.1.0, DPDK 22.11.11, AVX-512\n"));
   EXPECT_THAT(text, HasSubstr("up           1h02m\n"));
   EXPECT_THAT(text, HasSubstr("ports        2 (1 up)\n"));
   EXPECT_THAT(text, HasSubstr("flows        1,500\n"));
@@ -71,7 +72,7 @@ TEST(ViewsTest, memory_is_in_units) {
   EXPECT_EQ(shown("memory"),
             "resident     512.0 MiB\n"
             "hugepages    yes\n"
-            "mbufs        65,536 of 2176 B, 60,000 free\n"
+            "mbufs        65,536 in 160.0 MiB, 60,000 free\n"
             "flow tables  3.0 MiB\n");
 }
 

@@ -54,7 +54,7 @@ inline Operations sample_operations(std::shared_ptr<std::vector<std::string>> as
     status.pid = 42;
     status.uptime_seconds = 3725.5;
     status.config = "switch.yaml";
-    status.dpdk = "22.11.11";
+    status.dpdk = "DPDK 22.11.11";
     status.instructions = "AVX-512";
     status.ports = 2;
     status.ports_up = 1;
@@ -73,7 +73,7 @@ inline Operations sample_operations(std::shared_ptr<std::vector<std::string>> as
   };
   ops.drops = [] { return std::vector<DropReport>{{"vm1", ports::DropReason::rule, 1'003}}; };
   ops.pmds = [] { return std::vector<PmdReport>{sample_pmd()}; };
-  ops.memory = [] { return MemoryReport{512 << 20, 65'536, 60'000, 2'176, 3 << 20, true}; };
+  ops.memory = [] { return MemoryReport{512 << 20, 65'536, 60'000, 160 << 20, 3 << 20, true}; };
   ops.flows = [note](std::size_t limit, const auto& then) {
     note("flows " + std::to_string(limit));
     then({{{1, "in_port=vm1,tcp,tp_dst=22", 123, 9'876, 0.5, "output:vm2"},

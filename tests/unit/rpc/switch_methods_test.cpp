@@ -86,7 +86,7 @@ TEST(SwitchMethodsTest, drops_fdb_rules_and_memory_have_their_members) {
   EXPECT_EQ(a.result("rules"),
             Json::parse(R"({"rules":[{"rule":"priority=100,tcp,tp_dst=22,actions=drop","packets":5,"bytes":320}]})"));
   EXPECT_EQ(a.result("memory"), Json::parse(R"({"resident_bytes":536870912,"hugepages":true,"mbufs":65536,
-    "mbufs_free":60000,"mbuf_bytes":2176,"flow_table_bytes":3145728})"));
+    "mbufs_free":60000,"mbuf_bytes":167772160,"flow_table_bytes":3145728})"));
 }
 
 TEST(SwitchMethodsTest, changes_reach_the_switch_and_its_refusals_come_back) {
