@@ -172,11 +172,12 @@ TEST(CliConfigTest, check_says_every_wrong_rule_with_its_place) {
 TEST(CliConfigTest, check_says_ok_in_one_line) {
   const TemporaryDirectory directory;
   const std::string path = directory / "good.yaml";
-  std::ofstream(path) << "ports:\n  - {name: vm1, type: 'null'}\nrules:\n  - in_port=vm1,actions=normal\n";
+  std::ofstream(path) << "ports:\n  - {name: vm1, type: 'null'}\n  - {name: vm2, type: 'null'}\nrules:\n  - "
+                         "in_port=vm2,actions=output:vm1\n";
   const Outcome outcome = sluice({"check", path.c_str()});
   EXPECT_EQ(outcome.err, "");
   EXPECT_EQ(outcome.exit, 0);
-  EXPECT_EQ(outcome.out, path + ": OK: 1 port, 1 rule, PMDs on core 1\n");
+  EXPECT_EQ(outcome.out, path + ": OK: 2 ports, 1 rule, PMDs on core 1\n");
 }
 
 TEST(CliCompletionTest, the_script_is_bash_and_completes) {
