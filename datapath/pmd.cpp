@@ -119,13 +119,14 @@ bool Pmd::State::poll(const PolledQueue& polled) {
   const std::uint64_t start = rte_rdtsc();
   polled.queue.receive(burst, counters_of(polled.port));
   if (burst.count == 0 && burst.borrowed_count == 0) return false;
+  const unsigned frames = burst.count;
   switch_frames(burst.view(), polled.port, PendingFlows::End::back);
   polled.queue.release(burst);
 
   counters.batches.add(1);
-  counters.packets.add(burst.count);
+  counters.packets.add(frames);
   polled.counters->batches.add(1);
-  polled.counters->packets.add(burst.count);
+  polled.counters->packets.add(frames);
   polled.counters->busy_cycles.add(rte_rdtsc() - start);
   return true;
 }
