@@ -21,8 +21,13 @@ class alignas(64) LoopCounter {
     loops_.store(loops_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   }
 
-  /// Any thread: a token for now, to be taken after the pointer was exchanged (with seq_cst).
-  [[nodiscard]] std::uint64_t token() const { return loops_.load(std::memory_order_seq_cst); }
+  /// Any thread: a token for now, to be taken after the pointer was exchanged or stored.
+  [[nodiscard]] std::uint64_t token() const {
+    // A plain store before (a vring that is taken back) may still be on its way: without the fence a PMD could enter
+    // and load the old pointer after it was seen to be outside.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    return loops_.load(std::memory_order_seq_cst);
+  }
   /// True when what was visible before the token was taken is no longer in use.
   [[nodiscard]] bool passed(std::uint64_t token) const {
     return (token & 1U) == 0 || loops_.load(std::memory_order_acquire) != token;
