@@ -36,6 +36,7 @@ Expected<std::unique_ptr<ports::Port>> make_port(const PortConfig& config, const
     options.mode = config.vhost_user->mode == VhostUserConfig::Mode::server ? SocketMode::server : SocketMode::client;
     options.queue_pairs = config.queues;
     options.mtu = config.mtu;
+    options.queue_size = config.queue_size;
     return or_error(VhostPort::create(options, host));
   }
   EthdevOptions options;

@@ -141,7 +141,7 @@ Device::Result Device::dispatch(const MessageShape& shape, Message& message) {
       if (Done set = set_log_base(message); !set) return tl::unexpected(set.error());
       return Answer{0};
     case Request::set_log_fd: return done(set_log_fd(message));
-    case Request::set_vring_num: return done(rings_.set_num(read<VringState>(message)));
+    case Request::set_vring_num: return done(set_vring_num(read<VringState>(message)));
     case Request::set_vring_addr: return done(rings_.set_addr(read<VringAddress>(message)));
     case Request::set_vring_base: return done(rings_.set_base(read<VringState>(message)));
     case Request::get_vring_base: return get_vring_base(read<VringState>(message));
@@ -277,6 +277,14 @@ bool Device::memory_lost() const {
 }
 
 // ---- rings ----
+
+Device::Done Device::set_vring_num(const VringState& message) {
+  if (message.num > options_.queue_size) {
+    return tl::unexpected("ring " + std::to_string(message.index) + ": the port's queue_size allows rings of up to " +
+                          std::to_string(options_.queue_size) + " entries, not " + std::to_string(message.num));
+  }
+  return rings_.set_num(message);
+}
 
 Device::Result Device::get_vring_base(const VringState& message) {
   const auto base = rings_.get_base(message);

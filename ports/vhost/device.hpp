@@ -49,9 +49,10 @@ struct Outcome {
 class Device {
  public:
   struct Options {
-    unsigned queue_pairs = 1;  ///< at most kMaxQueuePairs
-    std::uint32_t mtu = 1500;  ///< the largest that NET_SET_MTU may ask for
-    int lost_eventfd = -1;     ///< written when memory that was shared with us is cut off
+    unsigned queue_pairs = 1;                 ///< at most kMaxQueuePairs
+    std::uint32_t mtu = 1500;                 ///< the largest that NET_SET_MTU may ask for
+    int lost_eventfd = -1;                    ///< written when memory that was shared with us is cut off
+    std::uint32_t queue_size = kMaxRingSize;  ///< the largest that SET_VRING_NUM may ask for
   };
   struct Events {
     std::function<void()> wait_for_pmds;
@@ -98,6 +99,7 @@ class Device {
   Done set_log_fd(Message& message);
   Result get_vring_base(const VringState& message);
   Done set_vring_fd(Request request, Message& message);
+  Done set_vring_num(const VringState& message);
   Answer net_set_mtu(std::uint64_t mtu);
   Done send_rarp(std::uint64_t payload);
   Done set_status(std::uint64_t status);

@@ -75,7 +75,7 @@ VhostPort::VhostPort(VhostPortOptions options, PortHost host, std::optional<List
       host_(std::move(host)),
       state_(std::make_unique<PortState>()),
       lost_(std::move(lost)),
-      device_({options_.queue_pairs, options_.mtu, lost_.get()},
+      device_({options_.queue_pairs, options_.mtu, lost_.get(), options_.queue_size},
               {host_.wait_for_pmds,
                [this] {
                  if (queues_changed) queues_changed();

@@ -35,6 +35,7 @@ struct VhostPortOptions {
   SocketMode mode = SocketMode::server;
   unsigned queue_pairs = 1;                          ///< 1 to 128
   std::uint32_t mtu = 1500;                          ///< 68 to 65535
+  std::uint32_t queue_size = kMaxRingSize;           ///< the largest ring that a guest may set up
   mode_t socket_permissions = 0660;                  ///< of a server's socket: QEMU often runs as another user
   std::chrono::milliseconds message_deadline{1000};  ///< for the rest of a message that has begun
 };

@@ -422,6 +422,20 @@ TEST_F(BadPeer, whose_call_fd_is_full_does_not_hold_up_the_switch) {
   EXPECT_EQ(port->rx_queues().size(), 1U);
 }
 
+TEST_F(BadPeer, that_sets_up_a_ring_larger_than_the_queue_size_is_closed) {
+  auto o = options("p", ports::vhost::SocketMode::server);
+  o.queue_size = 1024;
+  const auto port = make(o);
+  FrontEnd peer = connect("p");
+  peer.send_state(Request::set_vring_num, 0, 1024);
+  ASSERT_TRUE(peer.settle());
+  EXPECT_TRUE(errors_.empty());
+  peer.send_state(Request::set_vring_num, 0, 2048);
+  ASSERT_TRUE(peer.wait_until_closed());
+  ASSERT_FALSE(errors_.empty());
+  EXPECT_NE(errors_[0].find("allows rings of up to 1024 entries, not 2048"), std::string::npos) << errors_[0];
+}
+
 TEST_F(BadPeer, that_trickles_bytes_does_not_move_the_deadline) {
   auto o = options("p", ports::vhost::SocketMode::server);
   o.message_deadline = std::chrono::milliseconds(100);
