@@ -59,7 +59,7 @@ class PackedRing {
     chain.first = desc;
     std::uint16_t slot = avail_.slot;
     while ((desc.high & kDescNext) != 0 && (desc.high & kDescIndirect) == 0) {
-      if (chain.descriptors == vring_.size) {  // every slot says that there is one more
+      if (chain.descriptors == vring_.size || chain.descriptors == kMaxSlots) {  // it has no end, or none worth finding
         queue_.broken = true;
         queue_.guest_errors.add();
         return chain;
@@ -120,6 +120,11 @@ class PackedRing {
     if (used_.slot == first_used_.slot && used_.wrap == first_used_.wrap) return false;
     // release: everything this burst has written comes before the one flag word that lets the driver go on.
     __atomic_store_n(&vring_.packed_desc[first_used_.slot].flags, first_flags_, __ATOMIC_RELEASE);
+    // Again, behind this write: a page that was sent after use() had marked it is to be sent once more.
+    if (vring_.log_used) [[unlikely]] {
+      vring_.log->mark(vring_.log_used_addr + std::size_t{first_used_.slot} * sizeof(packed::Desc),
+                       sizeof(packed::Desc));
+    }
     return true;
   }
 
@@ -143,6 +148,10 @@ class PackedRing {
   }
 
  private:
+  /// A frame has at most kMaxSegments pieces. A driver that makes chains of whole rings would have us read a million
+  /// slots a burst, at the cost of the ports that share the PMD.
+  static constexpr std::uint16_t kMaxSlots = 4 * kMaxSegments;
+
   [[nodiscard]] bool slot_available(Mark at) const {
     // acquire: the driver writes a chain's first flags last (section 2.8.21).
     const std::uint16_t flags = __atomic_load_n(&vring_.packed_desc[at.slot].flags, __ATOMIC_ACQUIRE);

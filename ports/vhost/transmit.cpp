@@ -69,6 +69,18 @@ void write_frame(const Vring& vring, const Frame& frame, std::span<const Piece> 
   for (const Segment& segment : std::span(frame.rest, frame.rest_count)) writer.write(segment.data, segment.size);
 }
 
+/// Whether the guest takes frames with this left to be done. Egress has seen to it, but of the ring as it was then: one
+/// that was published since may be another guest's.
+bool takes(const Vring& vring, const Offload& offload) {
+  if (offload.needs_csum() && !vring.rx_csum) return false;
+  switch (offload.gso_type) {
+    case Offload::kGsoNone: return true;
+    case Offload::kGsoTcpV4: return vring.rx_tso4;
+    case Offload::kGsoTcpV6: return vring.rx_tso6;
+    default: return false;
+  }
+}
+
 /// The chains of the ring in order, the next few looked up ahead so that their memory is in the cache when it is
 /// written.
 template <typename Ring>
@@ -227,6 +239,11 @@ void transmit_to(VhostQueue& queue, const Vring& vring, std::span<Frame* const> 
   std::size_t i = 0;
   for (; i < frames.size(); ++i) {
     Frame& frame = *frames[i];
+    if (frame.offload.any() && !takes(vring, frame.offload)) [[unlikely]] {
+      --frame.outputs;
+      counters.drop(DropReason::tx_offload);
+      continue;
+    }
     const Placed placed = transmitter.place(frame);
     if (placed == Placed::ring_full) break;
     --frame.outputs;

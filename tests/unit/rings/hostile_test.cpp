@@ -270,6 +270,19 @@ TEST_F(HostileOffload, a_guest_cannot_vouch_for_a_checksum) {
   EXPECT_FALSE(offload.any());
 }
 
+TEST(HostileLargePacked, chain_of_a_whole_large_ring_is_not_searched_for_its_end) {
+  Guest guest;
+  PackedDriver driver(guest, 32768);
+  const auto burst = std::make_unique<Burst>();
+  PortCounters counters;
+  driver.add(std::vector<Buf>(1024, Buf{guest.allocate(64), 1}));
+  driver.add(std::vector<Buf>(1025, Buf{guest.allocate(64), 1}));
+  receive(driver.queue, *burst, counters);
+  EXPECT_EQ(counters.dropped(DropReason::rx_chain_too_long), 1U) << "the first chain is too long, and has an end";
+  EXPECT_TRUE(driver.queue.broken) << "the second is longer than any that is looked at";
+  release(driver.queue, *burst);
+}
+
 // The receive side of a hostile guest: its own frames are lost, counted at its port.
 template <typename Driver>
 class HostileRx : public ::testing::Test {
@@ -324,6 +337,34 @@ TYPED_TEST(HostileRx, mergeable_frame_waits_for_no_buffer_and_uses_none_if_they_
   this->driver.add({{this->guest.allocate(40), 40, true}});
   this->send(60);
   EXPECT_EQ(this->counters.tx_packets.get(), 1U);
+}
+
+TYPED_TEST(HostileRx, offloads_that_the_guest_of_now_does_not_take_are_dropped) {
+  const auto send = [this](std::uint8_t flags, std::uint8_t gso_type) {
+    this->driver.add({{this->guest.allocate(2000), 2000, true}});
+    this->frame = Frame{};
+    this->frame.head = this->slot.head();
+    this->frame.head_size = this->frame.size = 60;
+    this->frame.outputs = 1;
+    this->frame.offload.flags = flags;
+    this->frame.offload.gso_type = gso_type;
+    Frame* frames[] = {&this->frame};
+    const auto before = this->counters.tx_packets.get();
+    transmit(this->driver.queue, frames, this->counters);
+    EXPECT_EQ(this->frame.outputs, 0);
+    return this->counters.tx_packets.get() != before;
+  };
+  using ports::Offload;
+  EXPECT_FALSE(send(Offload::kNeedsCsum, Offload::kGsoNone));
+  EXPECT_TRUE(send(Offload::kDataValid, Offload::kGsoNone));
+  this->driver.vring.rx_csum = true;
+  EXPECT_TRUE(send(Offload::kNeedsCsum, Offload::kGsoNone));
+  EXPECT_FALSE(send(Offload::kNeedsCsum, Offload::kGsoTcpV4));
+  EXPECT_FALSE(send(Offload::kNeedsCsum, Offload::kGsoTcpV6));
+  this->driver.vring.rx_tso6 = true;
+  EXPECT_TRUE(send(Offload::kNeedsCsum, Offload::kGsoTcpV6));
+  EXPECT_FALSE(send(Offload::kNeedsCsum, Offload::kGsoTcpV4));
+  EXPECT_EQ(this->counters.dropped(DropReason::tx_offload), 4U);
 }
 
 TYPED_TEST(HostileRx, frames_to_a_ring_that_is_not_there_are_counted) {
