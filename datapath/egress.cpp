@@ -34,6 +34,14 @@ Egress::Egress()
   std::iota(copy_order_.begin(), copy_order_.end(), std::uint16_t{0});
 }
 
+void Egress::drop_unsendable(flowtable::PortId port, ports::PortCounters& in_counters) const {
+  if (port < view_->tx.size() && view_->tx[port].max_frame != 0) {
+    view_->counters[port]->drop(DropReason::tx_not_connected);
+  } else {
+    in_counters.drop(DropReason::port_gone);
+  }
+}
+
 void Egress::transmit(flowtable::PortId port) {
   const TxPort& tx = view_->tx[port];
   ports::PortCounters& counters = *view_->counters[port];

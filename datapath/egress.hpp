@@ -31,10 +31,11 @@ class Egress {
   /// Starts a burst. `view` is used until flush() and must have counters for each port in `tx`.
   void begin(const PortView& view) { view_ = &view; }
 
-  /// Stages `frame` for `port`. A port that is not there drops it, counted at the in-port.
+  /// Stages `frame` for `port`. A port that is not there drops it, counted at the in-port; one that nobody is connected
+  /// to, counted there.
   void output(ports::Frame& frame, flowtable::PortId port, std::uint32_t flow_hash, ports::PortCounters& in_counters) {
     if (port >= view_->tx.size() || view_->tx[port].queues.empty()) [[unlikely]] {
-      in_counters.drop(ports::DropReason::port_gone);
+      drop_unsendable(port, in_counters);
       return;
     }
     unsigned staged = counts_[port];
@@ -73,6 +74,7 @@ class Egress {
   /// Segments that are made before they are transmitted.
   static constexpr unsigned kSegmentSlots = ports::kBurstSize;
 
+  void drop_unsendable(flowtable::PortId port, ports::PortCounters& in_counters) const;
   void transmit(flowtable::PortId port);
   void transmit_to(const ports::TxQueue& queue, std::uint32_t max_frame, std::span<ports::Frame* const> frames,
                    ports::PortCounters& counters);

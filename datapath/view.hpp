@@ -26,9 +26,9 @@ struct PolledQueue {
 
 /// A port to send to, as one PMD uses it.
 struct TxPort {
-  std::vector<ports::TxQueue> queues;  ///< those this PMD may use; a flow stays on one. Empty: port_gone.
+  std::vector<ports::TxQueue> queues;  ///< those this PMD may use; a flow stays on one. Empty: not connected.
   class TxLock* lock = nullptr;        ///< not null only if another PMD uses the same queues
-  std::uint32_t max_frame = 0;         ///< bytes, Ethernet header and tags without FCS: the port's MTU + 14 + 8
+  std::uint32_t max_frame = 0;         ///< bytes, with Ethernet header and tags, no FCS: MTU + 14 + 8. 0: no such port.
 };
 
 /// All of one PMD.

@@ -218,6 +218,19 @@ TEST(Execute, a_flood_reaches_every_port_as_often_as_it_says) {
   EXPECT_EQ(world.came(), world.went());
 }
 
+TEST(Execute, a_port_that_nobody_is_connected_to_counts_what_it_cannot_send) {
+  std::mt19937 random(6);
+  World world(2);
+  world.view.tx[1].queues.clear();
+  GuestFrame frame(random_frame(random));
+  world.run(frame.frame(), {output(0), output(1)});
+  world.egress.flush();
+  EXPECT_EQ(world.received(0).size(), 1U);
+  EXPECT_EQ(world.counters[1]->dropped(DropReason::tx_not_connected), 1U);
+  EXPECT_EQ(world.in().dropped(DropReason::port_gone), 0U);
+  EXPECT_EQ(world.came(), world.went());
+}
+
 TEST(Execute, a_list_that_ends_without_an_output_is_a_drop_with_its_reason) {
   std::mt19937 random(6);
   World world(1);
