@@ -71,8 +71,9 @@ ports::EalOptions eal_options(const Config& config) {
   ports::EalOptions options;
   options.hugepages = config.memory.hugepages;
   options.megabytes = config.memory.megabytes;
-  options.pci =
-      std::any_of(config.ports.begin(), config.ports.end(), [](const PortConfig& p) { return p.type == "pci"; });
+  // With hugepages also for a NIC that `port add` brings later; without them it brings none.
+  options.pci = config.memory.hugepages || std::any_of(config.ports.begin(), config.ports.end(),
+                                                       [](const PortConfig& p) { return p.type == "pci"; });
   options.log = [log = port_log()](unsigned level, std::string_view line) {
     const auto severity = level <= 4   ? ports::Severity::error  // RTE_LOG_ERR
                           : level == 5 ? ports::Severity::warning

@@ -93,7 +93,13 @@ std::vector<std::string> arguments(const EalOptions& options, int cpu) {
     // Not to be had together with --in-memory; without shared configuration it writes no files either.
     args.insert(args.end(), {"--no-huge", "--no-shconf"});
   }
-  if (!options.pci) args.emplace_back("--no-pci");
+  if (options.pci) {
+    // Without a list of allowed devices DPDK takes every one that is bound to VFIO, configured or not, and a port's is
+    // then "in use" when it is attached. The host bridge is no device of any driver; ports attach theirs one by one.
+    args.emplace_back("--allow=0000:00:00.0");
+  } else {
+    args.emplace_back("--no-pci");
+  }
   return args;
 }
 

@@ -15,7 +15,7 @@ namespace sluice::ports {
 struct EalOptions {
   bool hugepages = false;  ///< false: ordinary memory; physical devices need true
   std::uint32_t megabytes = 128;
-  bool pci = false;  ///< look for PCI devices; needed only if a port is one
+  bool pci = false;  ///< let ports attach PCI devices; none is taken before
   /// Given each line DPDK has to say, and its RTE_LOG_* level (1 emergency to 8 debug), on whatever thread says it.
   std::function<void(unsigned level, std::string_view line)> log;
 };
