@@ -16,13 +16,13 @@ PendingFlows::PendingFlows(const PendingLimits& limits)
       free_queue_(0),
       free_node_(0) {
   for (std::uint32_t i = 0; i < limits.flows; ++i) queues_[i].first = i + 1;
-  for (std::uint32_t i = 0; i < limits.buffers; ++i) nodes_[i] = Node{nullptr, i + 1};
+  for (std::uint32_t i = 0; i < limits.buffers; ++i) nodes_[i] = Node{{}, i + 1};
 }
 
 PendingFlows::~PendingFlows() {
   for (FlowQueue& queue : queues_) {
     if (queue.port == flowtable::kNoPort) continue;
-    for (std::uint32_t n = queue.first; n != kNone; n = nodes_[n].next) rte_pktmbuf_free(nodes_[n].mbuf);
+    for (std::uint32_t n = queue.first; n != kNone; n = nodes_[n].next) rte_pktmbuf_free(nodes_[n].packet.mbuf);
   }
 }
 
@@ -49,35 +49,36 @@ PendingFlows::Queue PendingFlows::open(flowtable::PortId port) {
   return queue;
 }
 
-void PendingFlows::push(Queue queue, rte_mbuf* mbuf, End end) {
+void PendingFlows::push(Queue queue, const Packet& packet) {
   const std::uint32_t node = free_node_;
   free_node_ = nodes_[node].next;
   FlowQueue& q = queues_[queue];
-  if (end == End::front) {
-    nodes_[node] = Node{mbuf, q.first};
-    q.first = node;
-    if (q.last == kNone) q.last = node;
-  } else {
-    nodes_[node] = Node{mbuf, kNone};
-    (q.last == kNone ? q.first : nodes_[q.last].next) = node;
-    q.last = node;
+  // Nearly always the last. Packets that are looked up again may have come before others that wait here.
+  std::uint32_t before = q.last;
+  if (before != kNone && nodes_[before].packet.arrival > packet.arrival) {
+    before = kNone;
+    for (std::uint32_t n = q.first; nodes_[n].packet.arrival < packet.arrival; n = nodes_[n].next) before = n;
   }
+  std::uint32_t& link = before == kNone ? q.first : nodes_[before].next;
+  nodes_[node] = Node{packet, q.last == before ? kNone : link};
+  link = node;
+  if (q.last == before) q.last = node;
   ++q.packets;
-  ports_[q.port].buffers += mbuf->nb_segs;
+  ports_[q.port].buffers += packet.mbuf->nb_segs;
 }
 
-rte_mbuf* PendingFlows::pop(Queue queue) {
+PendingFlows::Packet PendingFlows::pop(Queue queue) {
   FlowQueue& q = queues_[queue];
-  if (q.first == kNone) return nullptr;
+  if (q.first == kNone) return {};
   const std::uint32_t node = q.first;
-  rte_mbuf* mbuf = nodes_[node].mbuf;
+  const Packet packet = nodes_[node].packet;
   q.first = nodes_[node].next;
   if (q.first == kNone) q.last = kNone;
   --q.packets;
-  nodes_[node] = Node{nullptr, free_node_};
+  nodes_[node] = Node{{}, free_node_};
   free_node_ = node;
-  ports_[q.port].buffers -= mbuf->nb_segs;
-  return mbuf;
+  ports_[q.port].buffers -= packet.mbuf->nb_segs;
+  return packet;
 }
 
 void PendingFlows::close(Queue queue) {

@@ -43,12 +43,15 @@ class PendingFlows {
 
   /// Opens a queue; has_room_for_flow() said yes.
   [[nodiscard]] Queue open(flowtable::PortId port);
-  enum class End : std::uint8_t { back, front };
-  /// Takes the mbuf over, behind those that wait in the queue (or in front of them); has_room_in() and
-  /// has_room_for_packet() said yes.
-  void push(Queue queue, rte_mbuf* mbuf, End end);
+  struct Packet {
+    rte_mbuf* mbuf;         ///< null: none
+    std::uint64_t arrival;  ///< its number among all packets that ever came
+  };
+  /// Takes the mbuf over, behind those in the queue that came before it; has_room_in() and has_room_for_packet() said
+  /// yes.
+  void push(Queue queue, const Packet& packet);
   /// The packet that came first, which is the caller's from then on; null when none is left.
-  [[nodiscard]] rte_mbuf* pop(Queue queue);
+  [[nodiscard]] Packet pop(Queue queue);
   /// Closes an empty queue.
   void close(Queue queue);
 
@@ -64,7 +67,7 @@ class PendingFlows {
     flowtable::PortId port = flowtable::kNoPort;
   };
   struct Node {
-    rte_mbuf* mbuf;
+    Packet packet;
     std::uint32_t next;
   };
   struct PortUse {

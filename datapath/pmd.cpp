@@ -55,10 +55,10 @@ struct Pmd::State {
 
   // The way of a packet, in order.
   bool poll(const PolledQueue& polled);
-  void switch_frames(std::span<Frame> frames, PortId in_port, PendingFlows::End end);
+  void switch_frames(std::span<Frame> frames, PortId in_port, std::uint64_t first_arrival);
   void parse_all(std::span<Frame> frames, PortId in_port);
   void look_up();
-  void hand_off_misses(PendingFlows::End end);
+  void hand_off_misses(std::uint64_t first_arrival);
   void execute_hits(PortId in_port);
 
   // What comes back for the packets that missed.
@@ -67,7 +67,7 @@ struct Pmd::State {
   void reclassify(FlowEntry& entry);
   void remove(FlowEntry& entry);
 
-  void add_pending(unsigned i, PendingFlows::End end);
+  void add_pending(unsigned i, std::uint64_t arrival);
   void free_burst();
   bool take_waiting(PendingFlows::Queue queue);
   void add_to_burst(rte_mbuf* mbuf, PortId in_port);
@@ -86,8 +86,10 @@ struct Pmd::State {
   // As of this loop.
   const PortView* view = nullptr;
   const MaskView* mask_view = nullptr;
+  std::size_t sharing_ports = 0;  ///< what is bounded is shared between so many
   std::uint64_t now_ns = 0;
 
+  std::uint64_t arrivals = 0;  ///< frames that ever came
   ports::Burst burst;
   Classified flows;
   Egress egress;
@@ -99,8 +101,12 @@ bool Pmd::State::run_once(std::uint64_t now) {
   // seq_cst: behind enter(), see grace.hpp.
   const PortView* now_view = ports.load(std::memory_order_seq_cst);
   mask_view = masks.load(std::memory_order_seq_cst);
-  if (now_view != view && now_view != nullptr) pending.share_between(now_view->polled_ports);
   view = now_view;
+  // By the number and not by the view's address, which the view before the last may have had as well.
+  if (view != nullptr && view->polled_ports != sharing_ports) {
+    sharing_ports = view->polled_ports;
+    pending.share_between(sharing_ports);
+  }
   now_ns = now;
 
   bool busy = false;
@@ -120,7 +126,8 @@ bool Pmd::State::poll(const PolledQueue& polled) {
   polled.queue.receive(burst, counters_of(polled.port));
   if (burst.count == 0 && burst.borrowed_count == 0) return false;
   const unsigned frames = burst.count;
-  switch_frames(burst.view(), polled.port, PendingFlows::End::back);
+  switch_frames(burst.view(), polled.port, arrivals);
+  arrivals += burst.count;
   polled.queue.release(burst);
 
   counters.batches.add(1);
@@ -131,11 +138,11 @@ bool Pmd::State::poll(const PolledQueue& polled) {
   return true;
 }
 
-void Pmd::State::switch_frames(std::span<Frame> frames, PortId in_port, PendingFlows::End end) {
+void Pmd::State::switch_frames(std::span<Frame> frames, PortId in_port, std::uint64_t first_arrival) {
   egress.begin(*view);
   parse_all(frames, in_port);
   look_up();
-  hand_off_misses(end);
+  hand_off_misses(first_arrival);
   execute_hits(in_port);
   egress.flush();
 }
@@ -164,7 +171,7 @@ void Pmd::State::look_up() {
 
 /// Sends the first packet of each new flow to wait for the slow path's decision, and the others of flows that wait
 /// already behind theirs. What is left in `flows.entries` is there and decided.
-void Pmd::State::hand_off_misses(PendingFlows::End end) {
+void Pmd::State::hand_off_misses(std::uint64_t first_arrival) {
   bool inserted = false;
   for (unsigned i = 0; i < flows.count; ++i) {
     FlowEntry*& entry = flows.entries[i];
@@ -173,7 +180,7 @@ void Pmd::State::hand_off_misses(PendingFlows::End end) {
     if (entry != nullptr && entry->decision != nullptr) [[likely]]
       continue;
     inserted |= entry == nullptr;
-    add_pending(i, end);
+    add_pending(i, first_arrival + i);
     entry = nullptr;
   }
 }
@@ -196,7 +203,7 @@ void Pmd::State::execute_hits(PortId in_port) {
 }
 
 /// Keeps the i-th packet of the burst until its flow is decided.
-void Pmd::State::add_pending(unsigned i, PendingFlows::End end) {
+void Pmd::State::add_pending(unsigned i, std::uint64_t arrival) {
   FlowEntry* entry = flows.entries[i];  // null for the first packet of a flow
   FlowKey key = flows.keys[i];
   key.mask_generation = flows.masks[i]->generation;
@@ -230,7 +237,7 @@ void Pmd::State::add_pending(unsigned i, PendingFlows::End end) {
   } else {
     counters.queued.add(1);
   }
-  pending.push(entry->pending, mbuf, end);
+  pending.push(entry->pending, {mbuf, arrival});
 }
 
 bool Pmd::State::carry_out_commands() {
@@ -265,7 +272,7 @@ bool Pmd::State::take_waiting(PendingFlows::Queue queue) {
   burst.clear();
   bool taken = false;
   while (burst.count < kBurstSize && burst.segment_count + ports::kMaxSegments <= ports::Burst::kSegments) {
-    rte_mbuf* mbuf = pending.pop(queue);
+    rte_mbuf* mbuf = pending.pop(queue).mbuf;
     if (mbuf == nullptr) break;
     taken = true;
     add_to_burst(mbuf, pending.port_of(queue));
@@ -304,20 +311,20 @@ void Pmd::State::install(FlowEntry& entry, const flowtable::Decision& decision) 
   entry.decision = &decision;
 }
 
-/// The masks have changed since the entry was made. Packets of the same flow that came since wait in a new entry
-/// already, and those of the old one belong in front of them: so the last is looked up first, and each is put in front.
+/// The masks have changed since the entry was made. Packets of the same flow that came since may wait in a new entry
+/// already; so each keeps the number that it came by, and goes in front of those that came later.
 void Pmd::State::reclassify(FlowEntry& entry) {
   const PendingFlows::Queue queue = entry.pending;
   const PortId in_port = pending.port_of(queue);
-  std::array<rte_mbuf*, PendingFlows::kPacketsPerFlow> waiting;
+  std::array<PendingFlows::Packet, PendingFlows::kPacketsPerFlow> waiting;
   std::size_t count = 0;
-  while (rte_mbuf* mbuf = pending.pop(queue)) waiting[count++] = mbuf;
+  for (auto packet = pending.pop(queue); packet.mbuf != nullptr; packet = pending.pop(queue)) waiting[count++] = packet;
   pending.close(queue);
   table.erase(entry);
-  while (count != 0) {
+  for (const PendingFlows::Packet& packet : std::span(waiting.data(), count)) {
     burst.clear();
-    add_to_burst(waiting[--count], in_port);
-    switch_frames(burst.view(), in_port, PendingFlows::End::front);
+    add_to_burst(packet.mbuf, in_port);
+    switch_frames(burst.view(), in_port, packet.arrival);
     free_burst();
   }
 }
@@ -325,7 +332,7 @@ void Pmd::State::reclassify(FlowEntry& entry) {
 void Pmd::State::remove(FlowEntry& entry) {
   if (entry.decision == nullptr) {
     const PortId in_port = pending.port_of(entry.pending);
-    while (rte_mbuf* mbuf = pending.pop(entry.pending)) {
+    while (rte_mbuf* mbuf = pending.pop(entry.pending).mbuf) {
       rte_pktmbuf_free(mbuf);
       counters_of(in_port).drop(DropReason::upcall_stopped);
     }

@@ -82,7 +82,7 @@ void DecisionStore::retire(DecisionId id) {
   graveyard_.bury(lists_.release(node.list));
   dependents_.remove(std::exchange(node.links, DependencyIndex::kNoLinks));
   graveyard_.bury(id);
-  node.live = node.dirty = node.doomed = false;
+  node.live = node.dirty = node.doomed = node.outdated = false;
   --live_;
 }
 

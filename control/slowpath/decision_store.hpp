@@ -33,6 +33,7 @@ struct DecisionNode {
   bool live = false;
   bool dirty = false;
   bool doomed = false;
+  bool outdated = false;  ///< doomed, and its inputs were read by a port setting that is no more: never made again
 };
 
 class DecisionStore {

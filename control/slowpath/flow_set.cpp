@@ -157,8 +157,10 @@ void FlowSet::port_changed(PortId port, const BridgePort* before, const BridgePo
   }
   decisions_.mark_dependents_dirty({Dependency::Kind::ports});
   if (before == nullptr) return;
-  decisions_.for_each([&](DecisionId id, const DecisionNode& node) {
-    if (node.inputs.in_port == port) decisions_.doom(id);
+  decisions_.for_each([&](DecisionId id, DecisionNode& node) {
+    if (node.inputs.in_port != port) return;
+    node.outdated = true;
+    decisions_.doom(id);
   });
 }
 
@@ -177,6 +179,11 @@ void FlowSet::decide_again(DecisionId id) {
   const auto rule = node.inputs.rule;
   if (rule != kNoRule && rule != kRefused && rules_.find(rule) == nullptr) {
     // Its flows are about to be given to other rules.
+    node.dirty = false;
+    return;
+  }
+  if (node.outdated) {
+    // What the port's setting did not read is zero in the inputs: with the new one, another packet, in another VLAN.
     node.dirty = false;
     return;
   }

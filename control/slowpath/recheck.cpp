@@ -1,6 +1,7 @@
 #include "control/slowpath/recheck.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "control/rules/packet_class.hpp"
 
@@ -28,7 +29,7 @@ void Recheck::masks_published() {
   start();
 }
 
-void Recheck::start() { left_ = walk_.length(); }
+void Recheck::start() { left_ = length_ = walk_.length(); }
 
 bool Recheck::run(std::size_t places, std::uint64_t now_ns) {
   if (left_ == 0) {
@@ -40,6 +41,9 @@ bool Recheck::run(std::size_t places, std::uint64_t now_ns) {
   for (std::size_t pmd = 0; pmd < pmds_.size(); ++pmd) {
     if (flows_.congested(pmd)) return false;
   }
+  // New flows may have taken places in between, which the round goes over as well: without them in the count it would
+  // end before it came to those behind its start.
+  left_ += walk_.length() - std::exchange(length_, walk_.length());
   const auto now = std::min(places, left_);
   walk_.next(now, [&](FlowRef flow) {
     if (!masks_.current(flows_.records().entry(flow).key)) {

@@ -43,6 +43,7 @@ class Recheck {
   std::span<const PmdLink> pmds_;
   FlowWalk walk_;
   std::size_t left_ = 0;               ///< records still to be looked at
+  std::size_t length_ = 0;             ///< of the walk's round, when left_ was counted
   std::vector<std::uint64_t> tokens_;  ///< the masks are in use by all PMDs when these have passed
   std::vector<Match> added_;
   std::unordered_set<std::uint64_t> gone_;
