@@ -1,0 +1,168 @@
+// What becomes of the packets that missed: they wait with the PMD, in order, until the slow path's command says what is
+// to be done with them. PMD thread; the way of a packet that did not miss is in pmd.cpp.
+#include <rte_mbuf.h>
+
+#include <array>
+
+#include "datapath/execute.hpp"
+#include "datapath/parse.hpp"
+#include "datapath/pmd_state.hpp"
+#include "ports/mbuf_frame.hpp"
+
+namespace sluice::datapath {
+
+using flowtable::FlowEntry;
+using flowtable::FlowKey;
+using flowtable::PortId;
+using ports::DropReason;
+using ports::Frame;
+using ports::kBurstSize;
+using ports::PortCounters;
+
+namespace {
+
+/// Commands a loop carries out before it turns to the queues again.
+constexpr std::size_t kCommandsPerLoop = 64;
+
+}  // namespace
+
+/// Keeps the i-th packet of the burst until its flow is decided.
+void Pmd::State::add_pending(unsigned i, std::uint64_t arrival) {
+  FlowEntry* entry = flows.entries[i];  // null for the first packet of a flow
+  FlowKey key = flows.keys[i];
+  key.mask_generation = flows.masks[i]->generation;
+  const PortId port = key.in_port;
+  PortCounters& in_counters = counters_of(port);
+  if (entry == nullptr ? !pending.has_room_for_flow(port) : !pending.has_room_in(entry->pending)) {
+    in_counters.drop(entry == nullptr ? DropReason::upcall_port_limit : DropReason::upcall_flow_limit);
+    return;
+  }
+  if (entry == nullptr && table.size() == table.capacity()) {
+    in_counters.drop(DropReason::flow_table_full);
+    return;
+  }
+  // How many buffers a frame takes is known once it is in them.
+  rte_mbuf* mbuf = pending.has_room_for_packet(port, 1) ? ports::take_mbuf(*flows.frames[i], pool) : nullptr;
+  if (mbuf != nullptr && !pending.has_room_for_packet(port, mbuf->nb_segs)) {
+    rte_pktmbuf_free(mbuf);
+    mbuf = nullptr;
+  }
+  if (mbuf == nullptr) {
+    in_counters.drop(DropReason::upcall_no_memory);
+    return;
+  }
+  if (entry == nullptr) {
+    entry = table.insert(flows.masked[i], flows.hashes[i]);
+    entry->pending = pending.open(port);
+    // Never full: it holds as many as may be pending.
+    upcalls.push(Upcall{key, entry->id, mbuf->pkt_len, now_ns});
+    counters.misses.add(1);
+    counters.upcalls.add(1);
+  } else {
+    counters.queued.add(1);
+  }
+  pending.push(entry->pending, {mbuf, arrival});
+}
+
+bool Pmd::State::carry_out_commands() {
+  std::array<Command, kCommandsPerLoop> batch;
+  const std::size_t count = commands.pop(batch);
+  for (const Command& command : std::span(batch.data(), count)) {
+    FlowEntry& entry = table.entry(command.entry);
+    switch (command.kind) {
+      case Command::Kind::install: install(entry, *command.decision); break;
+      case Command::Kind::reclassify: reclassify(entry); break;
+      case Command::Kind::remove: remove(entry); break;
+    }
+  }
+  return count != 0;
+}
+
+/// Makes a packet that has waited the next frame of the burst.
+void Pmd::State::add_to_burst(rte_mbuf* mbuf, PortId in_port) {
+  const ports::Offload offload = ports::remembered_offload(mbuf);
+  Frame& frame = burst.frames[burst.count];
+  if (const auto reason = ports::from_mbuf(mbuf, std::span(burst.segments).subspan(burst.segment_count), frame)) {
+    counters_of(in_port).drop(*reason);
+    return;
+  }
+  frame.offload = offload;
+  burst.segment_count += frame.rest_count;
+  ++burst.count;
+}
+
+/// Makes the packets that have waited longest in `queue` a burst. False if there are none.
+bool Pmd::State::take_waiting(PendingFlows::Queue queue) {
+  burst.clear();
+  bool taken = false;
+  while (burst.count < kBurstSize && burst.segment_count + ports::kMaxSegments <= ports::Burst::kSegments) {
+    rte_mbuf* mbuf = pending.pop(queue).mbuf;
+    if (mbuf == nullptr) break;
+    taken = true;
+    add_to_burst(mbuf, pending.port_of(queue));
+  }
+  return taken;
+}
+
+/// Frees the mbufs of a burst of packets that have waited that were not taken by a transmit.
+void Pmd::State::free_burst() {
+  for (Frame& frame : burst.view()) {
+    if (frame.mbuf != nullptr) rte_pktmbuf_free(frame.mbuf);
+  }
+}
+
+void Pmd::State::install(FlowEntry& entry, const flowtable::Decision& decision) {
+  if (entry.decision != nullptr) {  // decided anew: nothing waits
+    entry.decision = &decision;
+    return;
+  }
+  const PendingFlows::Queue queue = entry.pending;
+  const PortId in_port = pending.port_of(queue);
+  while (take_waiting(queue)) {
+    egress.begin(*view);
+    for (Frame& frame : burst.view()) {
+      // It was parsed when it came; this finds its headers again.
+      static_cast<void>(parse(frame, in_port, flows.keys[0]));
+      entry.packets.add(1);
+      entry.bytes.add(frame.size);
+      entry.used_ns.set(now_ns);
+      execute(frame, *decision.actions(), entry.hash, egress, counters_of(in_port));
+    }
+    egress.flush();
+    free_burst();
+  }
+  pending.close(queue);
+  entry.decision = &decision;
+}
+
+/// The masks have changed since the entry was made. Packets of the same flow that came since may wait in a new entry
+/// already; so each keeps the number that it came by, and goes in front of those that came later.
+void Pmd::State::reclassify(FlowEntry& entry) {
+  const PendingFlows::Queue queue = entry.pending;
+  const PortId in_port = pending.port_of(queue);
+  std::array<PendingFlows::Packet, PendingFlows::kPacketsPerFlow> waiting;
+  std::size_t count = 0;
+  for (auto packet = pending.pop(queue); packet.mbuf != nullptr; packet = pending.pop(queue)) waiting[count++] = packet;
+  pending.close(queue);
+  table.erase(entry);
+  for (const PendingFlows::Packet& packet : std::span(waiting.data(), count)) {
+    burst.clear();
+    add_to_burst(packet.mbuf, in_port);
+    switch_frames(burst.view(), in_port, packet.arrival);
+    free_burst();
+  }
+}
+
+void Pmd::State::remove(FlowEntry& entry) {
+  if (entry.decision == nullptr) {
+    const PortId in_port = pending.port_of(entry.pending);
+    while (rte_mbuf* mbuf = pending.pop(entry.pending).mbuf) {
+      rte_pktmbuf_free(mbuf);
+      counters_of(in_port).drop(DropReason::upcall_stopped);
+    }
+    pending.close(entry.pending);
+  }
+  table.erase(entry);
+}
+
+}  // namespace sluice::datapath
