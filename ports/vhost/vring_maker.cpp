@@ -132,16 +132,17 @@ tl::expected<RingPosition, std::string> start_position(const RingState& state, c
     return p;
   }
   if (base > 0xffffU) return tl::unexpected("base " + hex(base) + " of a split ring is more than 16 bits");
+  // relaxed: the used index is the device's own, from before; the available one is looked at again before it is used.
+  const std::uint16_t used = __atomic_load_n(&vring.used->idx, __ATOMIC_RELAXED);
+  const std::uint16_t available = __atomic_load_n(&vring.avail->idx, __ATOMIC_RELAXED);
   RingPosition p;
   p.next_avail = static_cast<std::uint16_t>(base);
-  // relaxed: this index is the device's own; it is in memory from before.
-  p.next_used = __atomic_load_n(&vring.used->idx, __ATOMIC_RELAXED);
-  const auto ahead = static_cast<std::uint16_t>(p.next_avail - p.next_used);
-  if (ahead > state.size) {
-    return tl::unexpected("base " + std::to_string(base) + " and the used index " + std::to_string(p.next_used) +
-                          " in its memory are further apart than the ring's " + std::to_string(state.size) +
-                          " entries");
-  }
+  p.next_used = used;
+  // A front end whose back end was killed cannot know where that one was. QEMU asks the ring's memory; DPDK's
+  // virtio-user says 0. What has been used is in memory: everything available behind it is taken, some of it again.
+  const bool within = static_cast<std::uint16_t>(p.next_avail - used) <= state.size &&
+                      static_cast<std::uint16_t>(available - p.next_avail) <= state.size;
+  if (!within) p.next_avail = used;
   return p;
 }
 

@@ -27,7 +27,7 @@ struct VringSurroundings {
 /// The ring at its addresses in guest memory. Errors: size, alignment, not inside one region, outside of the log.
 [[nodiscard]] tl::expected<Vring, std::string> make_vring(const RingState& state, const VringSurroundings& around);
 
-/// Where a ring starts, by SET_VRING_BASE and, for split rings, the used index in memory.
+/// Where a ring starts, by SET_VRING_BASE; a split ring whose memory says that this cannot be: by its used index.
 [[nodiscard]] tl::expected<RingPosition, std::string> start_position(const RingState& state, const Vring& vring);
 
 /// What GET_VRING_BASE answers for a ring that stands at `position`.

@@ -187,12 +187,6 @@ const std::vector<Bad> kBad = {
      }},
     {"base_out_of_range", "a base of a split ring is 0 to 65535, not 65536",
      [](const Scene& s) { s.peer.send_state(Request::set_vring_base, 0, 65536); }},
-    {"base_far_from_the_used_index", "further apart than the ring's 256 entries",
-     [](const Scene& s) {
-       s.negotiated();
-       s.peer.send_memory(s.ram);
-       s.peer.start_ring(s.ram, 0, 256, 257, s.event, s.event);
-     }},
     {"packed_base_out_of_range", "is slot 256 of a ring of 256",
      [](const Scene& s) {
        s.peer.negotiate(kFeatures | feature::kRingPacked, kProtocol);

@@ -53,8 +53,13 @@ class GoodSequence : public Bench {
     ASSERT_NE(vring(1), nullptr);
   }
   [[nodiscard]] std::uint16_t& used_word(unsigned index, unsigned word) {
-    const auto offset = FrontEnd::ring_address(ram, index).used - ram.user();
-    return reinterpret_cast<std::uint16_t*>(ram.data() + offset)[word];
+    return word_at(FrontEnd::ring_address(ram, index).used, word);
+  }
+  [[nodiscard]] std::uint16_t& avail_word(unsigned index, unsigned word) {
+    return word_at(FrontEnd::ring_address(ram, index).available, word);
+  }
+  [[nodiscard]] std::uint16_t& word_at(std::uint64_t user, unsigned word) {
+    return reinterpret_cast<std::uint16_t*>(ram.data() + (user - ram.user()))[word];
   }
   static std::uint64_t taken(const UniqueFd& eventfd) {
     std::uint64_t count = 0;
@@ -183,6 +188,27 @@ TEST_F(GoodSequence, stops_and_resumes_any_ring_at_any_position) {
       EXPECT_EQ(vring(1), nullptr);
     }
     peer.get_vring_base(0);
+  }
+}
+
+TEST_F(GoodSequence, of_virtio_user_after_the_switch_was_killed_goes_on_behind_what_was_used) {
+  struct {
+    std::uint16_t base, used, available, next_avail;
+  } const cases[] = {{0, 44544, 44600, 44544},      // the front end does not know
+                     {0, 65500, 65510, 65500},      // nor here: 0 is not available yet
+                     {257, 0, 10, 0},               // no ring of 256 has 257 in flight
+                     {44550, 44544, 44600, 44550},  // six are in flight
+                     {5, 65530, 9, 5}};
+  start(kFeatures, 0);
+  for (const auto& c : cases) {
+    peer.get_vring_base(1);
+    used_word(1, 1) = c.used;
+    avail_word(1, 1) = c.available;
+    peer.start_ring(ram, 1, 256, c.base, kick.get(), call.get());
+    ASSERT_TRUE(peer.settle());
+    ASSERT_NE(vring(1), nullptr);
+    EXPECT_EQ(vring(1)->position->next_avail, c.next_avail);
+    EXPECT_EQ(vring(1)->position->next_used, c.used);
   }
 }
 
