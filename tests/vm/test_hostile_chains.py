@@ -43,7 +43,7 @@ CHAINS = {
     "indirect in indirect": lambda g: g.send_indirect([(g.memory.put(indirect_table([(good(g), 72, 0)], not g.packed)), 16, INDIRECT)]),
     "indirect entry outside": lambda g: g.send_indirect([(good(g), 30, 0), (OUTSIDE, 64, 0)]),
     "indirect entry straddles": lambda g: g.send_indirect([(REGION - 36, 72, 0)]),
-    "indirect table longer than the ring": lambda g: g.send_indirect([(good(g), 1, 0)] * (RING_SIZE + 1)),
+    "indirect table of 1,000 entries": lambda g: g.send_indirect([(good(g), 1, 0)] * 1000),
     "frame of 70,000 bytes": lambda g: g.send_indirect([(good(g), 12, 0), *[(REGION // 2, 5000, 0)] * 14]),
 }
 
@@ -129,14 +129,22 @@ def test_a_chain_in_an_indirect_table_is_a_frame(arena, packed):
         wait_until(lambda: got.extend(peer.received()) or frame(4, 500) in got, "the frame arrives as it was sent", 10)
 
 
+@RINGS
+def test_an_indirect_table_longer_than_the_ring_is_read_if_a_frame_may_have_so_many_parts(arena, packed):
+    with attached_pair(arena, packed) as (evil, peer):
+        whole = header() + frame(5, 500)
+        at, most = evil.memory.put(whole), RING_SIZE + 10
+        evil.send_indirect([*((at + i, 1, 0) for i in range(most)), (at + most, len(whole) - most, 0)])
+        got = []
+        wait_until(lambda: got.extend(peer.received()) or frame(5, 500) in got, "the frame arrives as it was sent", 10)
+
+
 # What a guest receives into may be as malformed. Each puts one buffer in front of good ones.
 BUFFERS = {
     "outside of memory": lambda g: g.rx.add([(OUTSIDE, 2048, WRITE)]),
     "overflows": lambda g: g.rx.add([(-16, 2048, WRITE)]),
     "straddles two regions": lambda g: g.rx.add([(REGION - 36, 2048, WRITE)]),
     "zero length": lambda g: g.rx.add([(good(g), 0, WRITE)]),
-    "shorter than the header": lambda g: g.rx.add([(good(g), 8, WRITE)]),
-    "shorter than the frame": lambda g: g.rx.add([(good(g), 40, WRITE)]),
     "read-only": lambda g: g.rx.add([(good(g), 2048, 0)]),
     "second part outside": lambda g: g.rx.add([(good(g), 40, WRITE), (OUTSIDE, 2048, WRITE)]),
     "indirect in indirect": lambda g: g.rx.add([(g.memory.put(indirect_table([(good(g), 16, INDIRECT)], not g.packed)), 16, INDIRECT)]),
@@ -159,3 +167,20 @@ def test_a_malformed_receive_buffer_costs_frames_of_its_guest_alone(arena, packe
             peer.wait_taken(1)
         heard = []
         wait_until(lambda: heard.extend(evil.received()) or answer(5) in heard, "frames reach the good buffers behind", 10)
+
+
+@RINGS
+@pytest.mark.parametrize("size", [8, 40], ids=["than the header", "than the frame"])
+def test_a_receive_buffer_that_is_too_short_costs_frames_of_its_guest_alone(arena, packed, size):
+    """It stays where it is, for a frame that it holds: the guest without mergeable buffers has promised that it holds any."""
+    with arena.hostile(packed=packed) as evil, HostileGuest(arena.peer, packed=packed) as peer:
+        arena.switch.wait_link("evil", "peer")
+        evil.rx.add([(good(evil), size, WRITE)])
+        evil.send(frame(1))  # evil is learnt
+        evil.wait_taken(1)
+        before = arena.switch.drops().get(("evil", "tx_buffer_too_small"), 0)
+        peer.send(answer(1))
+        peer.wait_taken(1)
+        wait_until(lambda: arena.switch.drops().get(("evil", "tx_buffer_too_small"), 0) == before + 1, "the frame is counted", 10)
+    with attached_pair(arena, packed):
+        pass

@@ -1,5 +1,6 @@
 """Two testpmd VMs over one switch: every kind of ring a virtio driver may ask for."""
 
+import contextlib
 import dataclasses
 
 import pytest
@@ -44,16 +45,24 @@ def switch_for(place, kind):
     return Switch(place, {"ports": [vhost_port(f"vm{i}", place / f"vm{i}.sock", kind.mode) for i in (1, 2)]})
 
 
-def start(switch, vm, names=("vm1", "vm2")):
+@contextlib.contextmanager
+def vms_on(switch, place, kind):
+    """The two VMs, attached. The switch first: a VM that is the socket's client tries once."""
+    switch.wait_ready()
+    with TestpmdVm(place, ports_of(place, kind)) as vm:
+        attach(switch, vm)
+        yield vm
+
+
+def attach(switch, vm):
     switch.wait_ready()
     vm.wait_ready()
-    switch.wait_link(*names)
+    switch.wait_link("vm1", "vm2")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_traffic_flows_both_ways_and_every_frame_is_accounted_for(place, kind):
-    with switch_for(place, kind) as switch, TestpmdVm(place, ports_of(place, kind)) as vm:
-        start(switch, vm)
+    with switch_for(place, kind) as switch, vms_on(switch, place, kind) as vm:
         vm.start("mac", first=1)
         vm.wait_for_traffic()
         vm.stop_forwarding()
@@ -76,8 +85,7 @@ def test_a_vm_that_was_killed_comes_back(place, kind):
             for port in ports_of(place, kind):
                 if port.server:
                     port.path.unlink(missing_ok=True)  # the socket of the one that was killed
-            with TestpmdVm(place, ports_of(place, kind)) as vm:
-                start(switch, vm)
+            with vms_on(switch, place, kind) as vm:
                 vm.start("mac", first=1)
                 vm.wait_for_traffic()
                 vm.kill()
@@ -90,7 +98,7 @@ def test_vms_that_listen_are_found_again_by_a_new_switch(place, kind):
     with TestpmdVm(place, ports_of(place, kind)) as vm:
         for _ in range(2):
             with switch_for(place, kind) as switch:
-                start(switch, vm)
+                attach(switch, vm)
                 vm.start("flowgen")
                 vm.wait_for_traffic()
                 vm.stop_forwarding()
