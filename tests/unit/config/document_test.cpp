@@ -1,5 +1,5 @@
 // Documents: texts that are no good YAML, or meant to do harm, end in one clear line.
-#include "tests/unit/config/helpers.hpp"
+#include "tests/unit/config/read_config.hpp"
 
 namespace sluice::control {
 namespace {

@@ -4,7 +4,7 @@
 #include <regex>
 #include <sstream>
 
-#include "tests/unit/config/helpers.hpp"
+#include "tests/unit/config/read_config.hpp"
 
 namespace sluice::control {
 namespace {

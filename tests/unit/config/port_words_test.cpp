@@ -1,5 +1,5 @@
 // A port on the command line: words, or the mapping that would stand in a file.
-#include "tests/unit/config/helpers.hpp"
+#include "tests/unit/config/read_config.hpp"
 
 namespace sluice::control {
 namespace {

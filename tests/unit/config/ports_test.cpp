@@ -1,5 +1,5 @@
 // Ports: what becomes of each type's keys, and what cannot be.
-#include "tests/unit/config/helpers.hpp"
+#include "tests/unit/config/read_config.hpp"
 
 namespace sluice::control {
 namespace {

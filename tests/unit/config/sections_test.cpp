@@ -1,5 +1,5 @@
 // Everything but ports: what is read, and what is said about what cannot be.
-#include "tests/unit/config/helpers.hpp"
+#include "tests/unit/config/read_config.hpp"
 
 namespace sluice::control {
 namespace {
