@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 10
 # Guests need hugepages, and those need root; all else does not.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help packages build debug asan tsan fuzz demo test test-release test-asan test-fuzz format tidy install clean
+.PHONY: help packages build debug asan tsan demo test test-release test-asan test-fuzz format tidy install clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,12 +38,8 @@ test-release: build ## All tests on build/release
 test-asan: asan ## The tests on build/asan that are not bound to time
 	$(ROOT) ctest --test-dir build/asan --output-on-failure --no-tests=error --label-exclude 'timing|check'
 
-fuzz: packages ## Builds the fuzzers in build/fuzz
-	cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DSLUICE_FUZZ=ON
-	cmake --build build/fuzz
-
-test-fuzz: fuzz ## Runs each fuzzer for FUZZ_SECONDS
-	tests/fuzz/run $(FUZZ_SECONDS) build/fuzz
+test-fuzz: asan ## Runs each fuzzer for FUZZ_SECONDS
+	tests/fuzz/run $(FUZZ_SECONDS) build/asan
 
 format: ## Formats every C++ file
 	git ls-files '*.hpp' '*.cpp' | xargs clang-format -i

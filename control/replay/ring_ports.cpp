@@ -23,6 +23,7 @@ constexpr unsigned kInSize = 64;
 /// Of what one frame can become at one port: a rule may name a port more than once.
 constexpr unsigned kOutSize = 1024;
 constexpr std::uint16_t kDescriptors = 1024;
+constexpr auto kAnyNode = static_cast<unsigned>(SOCKET_ID_ANY);
 
 tl::unexpected<Error> failed(const std::string& what, int error) {
   return tl::unexpected(Error{fmt::format("the ports of the replay: {}: {}", what, rte_strerror(error))});
@@ -97,8 +98,8 @@ Expected<void> RingPorts::create_device(std::size_t first, std::size_t count) {
   const rte_eth_conf conf{};
   int result = rte_eth_dev_configure(device, queues, queues, &conf);
   for (std::uint16_t q = 0; q < queues && result == 0; ++q) {
-    result = rte_eth_rx_queue_setup(device, q, kDescriptors, SOCKET_ID_ANY, nullptr, pool_);
-    if (result == 0) result = rte_eth_tx_queue_setup(device, q, kDescriptors, SOCKET_ID_ANY, nullptr);
+    result = rte_eth_rx_queue_setup(device, q, kDescriptors, kAnyNode, nullptr, pool_);
+    if (result == 0) result = rte_eth_tx_queue_setup(device, q, kDescriptors, kAnyNode, nullptr);
     queues_.push_back(std::make_unique<ports::ethdev::EthdevQueue>(ports::ethdev::EthdevQueue{
         .device = device, .queue = q, .pool = pool_, .tx = {}, .max_frame = ports::kMaxFrameSize}));
   }

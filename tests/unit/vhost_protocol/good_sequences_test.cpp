@@ -80,7 +80,7 @@ class GoodSequence : public Bench {
 };
 
 TEST_F(GoodSequence, of_qemu_with_two_queue_pairs_runs_four_rings) {
-  for (int pair = 0; pair < 2; ++pair) {  // one vhost_dev each, on the same connection
+  for (std::uint32_t pair = 0; pair < 2; ++pair) {  // one vhost_dev each, on the same connection
     EXPECT_EQ(peer.ask(Request::get_features), Device::kFeatures);
     EXPECT_EQ(peer.ask(Request::get_protocol_features), Device::kProtocolFeatures);
     peer.send_u64(Request::set_protocol_features, Device::kProtocolFeatures);
