@@ -6,22 +6,16 @@
 #include <array>
 #include <bit>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
 #include "ports/vhost/feature_names.hpp"
+#include "ports/vhost/hex.hpp"
 
 namespace sluice::ports::vhost {
 namespace {
 
 constexpr std::uint64_t kMinMtu = 68;  // RFC 791
-
-std::string hex(std::uint64_t n) {
-  std::array<char, 24> text;
-  std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(n));
-  return text.data();
-}
 
 /// The payload as a T; its size was checked.
 template <typename T>
@@ -99,7 +93,7 @@ Device::Device(const Options& options, Events events, PortState& state)
     : options_(options),
       events_(std::move(events)),
       state_(state),
-      rings_(state, 2 * options.queue_pairs, events_.wait_for_pmds) {}
+      rings_(state, 2 * options.queue_pairs, options.alarm_eventfd, events_.wait_for_pmds) {}
 
 Outcome Device::handle(Message message) {
   if (std::string wrong = check_header(message.header); !wrong.empty()) return {std::nullopt, wrong};
@@ -167,6 +161,7 @@ Device::Result Device::dispatch(const MessageShape& shape, Message& message) {
 void Device::reset() {
   rings_.reset();
   state_ = PortState{};
+  numa_node_ = -1;
   tell_if_queues_changed();
 }
 
@@ -242,20 +237,28 @@ Device::Done Device::rem_mem_reg(Message& message) {
 }
 
 Device::Done Device::use_memory(GuestMemory memory, Rings::Uncovered uncovered) {
-  memory.notify_when_lost(options_.lost_eventfd);
+  memory.notify_when_lost(options_.alarm_eventfd);
   auto shared = std::make_shared<const GuestMemory>(std::move(memory));
   const auto entries = shared->entries();
+  find_node(*shared);
   if (Done moved = rings_.move_to(shared, rings_.log(), state_.features, uncovered); !moved) return moved;
   state_.regions = static_cast<std::uint32_t>(entries.size());
   for (std::size_t i = 0; i < entries.size(); ++i) state_.memory[i] = entries[i].region;
   return {};
 }
 
+void Device::find_node(const GuestMemory& memory) {
+  const int before = std::exchange(numa_node_, memory.numa_node());
+  if (numa_node_ < 0 || numa_node_ == before) return;
+  rings_.move_queues_to(numa_node_);
+  events_.moved_to_node(numa_node_);
+}
+
 Device::Done Device::set_log_base(Message& message) {
   const auto description = read<LogDescription>(message);
   auto log = DirtyLog::map(message.fds[0].release(), description.offset, description.size);
   if (!log) return tl::unexpected(log.error());
-  (*log)->notify_when_lost(options_.lost_eventfd);
+  (*log)->notify_when_lost(options_.alarm_eventfd);
   if (Done moved = rings_.move_to(rings_.memory(), *log, state_.features, Rings::Uncovered::refuse); !moved) {
     return moved;
   }
@@ -365,6 +368,7 @@ void Device::tell_if_queues_changed() {
   if (rx == told_rx_ && tx == told_tx_) return;
   told_rx_ = std::move(rx);
   told_tx_ = std::move(tx);
+  if (numa_node_ < 0 && rings_.memory() != nullptr) find_node(*rings_.memory());
   if (events_.queues_changed) events_.queues_changed();
 }
 

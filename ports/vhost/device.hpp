@@ -51,7 +51,7 @@ class Device {
   struct Options {
     unsigned queue_pairs = 1;                 ///< at most kMaxQueuePairs
     std::uint32_t mtu = 1500;                 ///< the largest that NET_SET_MTU may ask for
-    int lost_eventfd = -1;                    ///< written when memory that was shared with us is cut off
+    int alarm_eventfd = -1;                   ///< written when memory_lost() or held_up_a_pmd() becomes true
     std::uint32_t queue_size = kMaxRingSize;  ///< the largest that SET_VRING_NUM may ask for
   };
   struct Events {
@@ -59,6 +59,8 @@ class Device {
     std::function<void()> queues_changed;
     std::function<void(const std::uint8_t (&mac)[6])> announced;
     std::function<void(Severity, const std::string&)> log;
+    /// The guest's memory is on a NUMA node that it was not on, or not known to be on, before.
+    std::function<void(int node)> moved_to_node = [](int) {};
   };
 
   /// `state` outlives the device and is its alone.
@@ -74,6 +76,13 @@ class Device {
   [[nodiscard]] std::vector<VhostQueue*> tx_queues();
   /// True once guest memory or the dirty log was cut off.
   [[nodiscard]] bool memory_lost() const;
+  /// True once a PMD had to wait in a write to one of the guest's eventfds.
+  [[nodiscard]] bool held_up_a_pmd() const { return rings_.held_up_a_pmd(); }
+  /// The same, and forgets it. After reset(): until then a PMD may still be waiting.
+  [[nodiscard]] bool forgive() { return rings_.forgive(); }
+  /// The NUMA node that most of the guest's memory is on; -1: not known. As it was when the memory was given, or,
+  /// if the guest had not yet used it then, when its rings last changed.
+  [[nodiscard]] int numa_node() const { return numa_node_; }
 
   [[nodiscard]] const PortState& state() const { return state_; }
   [[nodiscard]] const Rings& rings() const { return rings_; }
@@ -104,11 +113,13 @@ class Device {
   Done send_rarp(std::uint64_t payload);
   Done set_status(std::uint64_t status);
   void tell_if_queues_changed();
+  void find_node(const GuestMemory& memory);
 
   Options options_;
   Events events_;
   PortState& state_;
   Rings rings_;
+  int numa_node_ = -1;
   std::vector<VhostQueue*> told_rx_;  ///< the lists that queues_changed was last called for
   std::vector<VhostQueue*> told_tx_;
 };

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <map>
 
+#include "ports/vhost/hex.hpp"
 #include "ports/vhost/mapping.hpp"
 
 namespace sluice::ports::vhost {
@@ -15,11 +15,8 @@ namespace {
 constexpr std::uint64_t kPage = 4096;
 
 std::string describe(const MemoryRegion& r) {
-  std::array<char, 160> text;
-  std::snprintf(text.data(), text.size(), "memory region at guest address 0x%llx, user address 0x%llx, size 0x%llx",
-                static_cast<unsigned long long>(r.guest_phys_addr), static_cast<unsigned long long>(r.userspace_addr),
-                static_cast<unsigned long long>(r.size));
-  return text.data();
+  return "memory region at guest address " + hex(r.guest_phys_addr) + ", user address " + hex(r.userspace_addr) +
+         ", size " + hex(r.size);
 }
 
 /// The last byte included, so that a region may end where the address space does.

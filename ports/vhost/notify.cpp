@@ -1,6 +1,8 @@
 #include "ports/vhost/notify.hpp"
 
 #include <unistd.h>
+#include <csignal>
+#include <ctime>
 
 #include <cerrno>
 #include <cstdint>
@@ -14,6 +16,43 @@ bool signal(int eventfd) {
   return ::write(eventfd, &one, sizeof one) == static_cast<ssize_t>(sizeof one);
 }
 
+void raise_alarm(VhostQueue& queue) {
+  // release: before the alarm, which the control thread answers by looking here.
+  queue.held_up.store(true, std::memory_order_release);
+  if (queue.alarm >= 0) signal(queue.alarm);  // ours alone, and non-blocking
+}
+
+/// While this lives, a system call that the calling thread waits in comes back with EINTR: nobody else would interrupt
+/// the control thread.
+class WakeUp {
+ public:
+  WakeUp() {
+    struct sigaction action = {};
+    action.sa_handler = [](int) {};  // without SA_RESTART: the call it interrupts returns
+    ::sigaction(SIGURG, &action, nullptr);
+    sigevent event{};
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGURG;
+    event._sigev_un._tid = ::gettid();
+    made_ = ::timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0;
+    // Again and again: the first may come before the call has begun.
+    constexpr timespec kPatience{0, 20'000'000};
+    const itimerspec every{kPatience, kPatience};
+    if (made_) ::timer_settime(timer_, 0, &every, nullptr);
+  }
+  ~WakeUp() {
+    const int error = errno;
+    if (made_) ::timer_delete(timer_);
+    errno = error;
+  }
+  WakeUp(const WakeUp&) = delete;
+  WakeUp& operator=(const WakeUp&) = delete;
+
+ private:
+  timer_t timer_{};
+  bool made_ = false;
+};
+
 }  // namespace
 
 void interrupt(VhostQueue& queue, const Vring& vring) {
@@ -26,11 +65,14 @@ void interrupt(VhostQueue& queue, const Vring& vring) {
   if (errno == EINTR) {  // it did wait, until somebody noticed that the PMD stood still
     queue.broken = true;
     queue.guest_errors.add();
+    raise_alarm(queue);
   }
 }
 
-void kick(const Vring& vring) {
-  if (vring.call_fd >= 0) signal(vring.call_fd);
+void kick(VhostQueue& queue, const Vring& vring) {
+  if (vring.call_fd < 0) return;
+  const WakeUp wake_up;
+  if (!signal(vring.call_fd) && errno == EINTR) raise_alarm(queue);
 }
 
 void suppress_kicks(const Vring& vring) {

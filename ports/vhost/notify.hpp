@@ -9,8 +9,8 @@ namespace sluice::ports::vhost {
 /// already means an interrupt that the guest has not taken.
 ///
 /// A hostile peer shares the fd's flags with us and can make it blocking again, with its counter full: then this
-/// waits until the control thread sees that the PMD stands still and interrupts it with a signal (PmdThread), and the
-/// queue is broken from then on, until it is set up anew.
+/// waits until the control thread sees that the PMD stands still and interrupts it with a signal (PmdThread). The
+/// queue is broken from then on, and the port's alarm is raised: the port ends the connection and holds its peer off.
 void interrupt(VhostQueue& queue, const Vring& vring);
 
 }  // namespace sluice::ports::vhost

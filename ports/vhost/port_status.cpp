@@ -44,7 +44,7 @@ PortStatus VhostPort::status() const {
     status.link_up |= rings.ring(i).started != 0 && rings.ring(i).enabled != 0;
   }
   const bool server = options_.mode == SocketMode::server;
-  status.state = connection_ != nullptr ? "connected" : server ? "listening" : "connecting";
+  status.state = connection_ != nullptr ? "connected" : held_off() ? "held off" : server ? "listening" : "connecting";
   status.details.emplace_back("mode", server ? "server" : "client");
   status.details.emplace_back("path", options_.path);
   if (connection_ == nullptr) return status;
@@ -67,9 +67,6 @@ PortStatus VhostPort::status() const {
   return status;
 }
 
-int VhostPort::numa_node() const {
-  const auto& memory = device_.rings().memory();
-  return memory != nullptr ? memory->numa_node() : -1;
-}
+int VhostPort::numa_node() const { return device_.numa_node(); }
 
 }  // namespace sluice::ports::vhost

@@ -20,17 +20,29 @@ bool is_packed(std::uint64_t features) { return (features & feature::kRingPacked
 
 }  // namespace
 
-Rings::Rings(PortState& state, unsigned count, std::function<void()> wait_for_pmds)
-    : state_(state),
-      wait_for_pmds_(std::move(wait_for_pmds)),
-      rings_(count),
-      queues_(std::make_unique<VhostQueue[]>(count)) {}
+Rings::Rings(PortState& state, unsigned count, int alarm, std::function<void()> wait_for_pmds)
+    : state_(state), wait_for_pmds_(std::move(wait_for_pmds)), rings_(count), queues_(count) {
+  for (unsigned i = 0; i < count; ++i) queues_[i].alarm = alarm;
+}
 
 Rings::~Rings() { reset(); }
 
 Rings::Result Rings::check_index(std::uint32_t index) const {
   if (index < rings_.size()) return {};
   return ring_error(index, "there is no such ring, the port has rings 0 to " + std::to_string(rings_.size() - 1));
+}
+
+bool Rings::held_up_a_pmd() const {
+  // acquire: pairs with the PMD's store before it raised the alarm.
+  return std::any_of(queues_.begin(), queues_.end(),
+                     [](const VhostQueue& q) { return q.held_up.load(std::memory_order_acquire); });
+}
+
+bool Rings::forgive() {
+  bool held_up = false;
+  // acquire: as above.
+  for (unsigned i = 0; i < count(); ++i) held_up |= queues_[i].held_up.exchange(false, std::memory_order_acquire);
+  return held_up;
 }
 
 bool Rings::any_started() const {
@@ -82,7 +94,7 @@ void Rings::carry_out(Plan plan, std::vector<std::unique_ptr<Vring>>& retired) {
   ring.vring = std::move(plan.vring);
   // Whoever worked the ring before may have lost an interrupt between the used index and the eventfd.
   if (appears && plan.starts && vring_base(position, published->packed) != fresh_vring_base(published->packed)) {
-    kick(*published);
+    kick(queue, *published);
   }
 }
 
@@ -241,7 +253,7 @@ Rings::Result Rings::replace_fd(std::uint32_t index, UniqueFd Ring::*member, Uni
 Rings::Result Rings::set_call(std::uint32_t index, UniqueFd fd) {
   auto replaced = replace_fd(index, &Ring::call, std::move(fd));
   // What was used before this fd was known has not been told to anybody.
-  if (replaced && rings_[index].vring != nullptr) kick(*rings_[index].vring);
+  if (replaced && rings_[index].vring != nullptr) kick(queues_[index], *rings_[index].vring);
   return replaced;
 }
 

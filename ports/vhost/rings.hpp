@@ -17,6 +17,7 @@
 
 #include "ports/unique_fd.hpp"
 #include "ports/vhost/message.hpp"
+#include "ports/vhost/node_pages.hpp"
 #include "ports/vhost/port_state.hpp"
 #include "ports/vhost/vhost_queue.hpp"
 
@@ -29,7 +30,8 @@ class Rings {
   using Log = std::shared_ptr<DirtyLog>;
 
   /// `count` rings, at most kMaxRings; their states are the first of `state.rings`. `state` outlives this.
-  Rings(PortState& state, unsigned count, std::function<void()> wait_for_pmds);
+  /// `alarm`: an eventfd that a PMD writes when a guest has held it up; -1: none.
+  Rings(PortState& state, unsigned count, int alarm, std::function<void()> wait_for_pmds);
   ~Rings();
   Rings(const Rings&) = delete;
   Rings& operator=(const Rings&) = delete;
@@ -62,6 +64,12 @@ class Rings {
   [[nodiscard]] unsigned count() const { return static_cast<unsigned>(rings_.size()); }
   [[nodiscard]] const RingState& ring(unsigned index) const { return state_.rings[index]; }
   [[nodiscard]] bool any_started() const;
+  /// Whether the front end has held a PMD up (notify.hpp).
+  [[nodiscard]] bool held_up_a_pmd() const;
+  /// The same, and forgets it. After reset(), so that it can do so no more.
+  [[nodiscard]] bool forgive();
+  /// Moves what PMDs write of the queues to a NUMA node. At any time.
+  void move_queues_to(int node) { queues_.move_to(node); }
   [[nodiscard]] VhostQueue& queue(unsigned index) { return queues_[index]; }
   [[nodiscard]] const VhostQueue& queue(unsigned index) const { return queues_[index]; }
 
@@ -98,7 +106,7 @@ class Rings {
   PortState& state_;
   std::function<void()> wait_for_pmds_;
   std::vector<Ring> rings_;
-  std::unique_ptr<VhostQueue[]> queues_;  ///< as long-lived as the port: a PMD may hold on to them
+  NodePages<VhostQueue> queues_;  ///< as long-lived as the port: a PMD may hold on to them
   Memory memory_;
   Log log_;
 };

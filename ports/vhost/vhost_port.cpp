@@ -43,50 +43,51 @@ std::string check(const VhostPortOptions& o) {
 
 }  // namespace
 
-std::optional<std::uint64_t> LogLimiter::allow() {
+std::optional<std::uint64_t> RateLimiter::allow() {
   const auto now = std::chrono::steady_clock::now();
   tokens_ = std::min(kBurst, tokens_ + kASecond * std::chrono::duration<double>(now - last_).count());
   last_ = now;
   if (tokens_ < 1) {
-    ++suppressed_;
+    ++refused_;
     return std::nullopt;
   }
   tokens_ -= 1;
-  return std::exchange(suppressed_, 0);
+  return std::exchange(refused_, 0);
 }
 
 tl::expected<std::unique_ptr<VhostPort>, std::string> VhostPort::create(const VhostPortOptions& options,
                                                                         const PortHost& host) {
   const auto fail = [&](const std::string& what) { return tl::unexpected("port '" + options.name + "': " + what); };
   if (const std::string wrong = check(options); !wrong.empty()) return fail(wrong);
-  UniqueFd lost(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (!lost) return fail(std::string("no eventfd: ") + std::strerror(errno));
+  UniqueFd alarm(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!alarm) return fail(std::string("no eventfd: ") + std::strerror(errno));
   std::optional<ListenSocket> listener;
   if (options.mode == SocketMode::server) {
     auto listening = ListenSocket::listen(options.path, options.socket_permissions);
     if (!listening) return fail(listening.error());
     listener.emplace(std::move(*listening));
   }
-  return std::unique_ptr<VhostPort>(new VhostPort(options, host, std::move(listener), std::move(lost)));
+  return std::unique_ptr<VhostPort>(new VhostPort(options, host, std::move(listener), std::move(alarm)));
 }
 
-VhostPort::VhostPort(VhostPortOptions options, PortHost host, std::optional<ListenSocket> listener, UniqueFd lost)
+VhostPort::VhostPort(VhostPortOptions options, PortHost host, std::optional<ListenSocket> listener, UniqueFd alarm)
     : options_(std::move(options)),
       host_(std::move(host)),
-      state_(std::make_unique<PortState>()),
-      lost_(std::move(lost)),
-      device_({options_.queue_pairs, options_.mtu, lost_.get(), options_.queue_size},
+      state_(1),
+      alarm_(std::move(alarm)),
+      device_({options_.queue_pairs, options_.mtu, alarm_.get(), options_.queue_size},
               {host_.wait_for_pmds,
                [this] {
                  if (queues_changed) queues_changed();
                },
                [this](const std::uint8_t (&mac)[6]) {
-                 if (announced) announced(mac);
+                 if (announced && announcements_.allow()) announced(mac);
                },
-               [this](Severity severity, const std::string& text) { log(severity, text); }},
-              *state_),
+               [this](Severity severity, const std::string& text) { log(severity, text); },
+               [this](int node) { state_.move_to(node); }},
+              state_[0]),
       listener_(std::move(listener)) {
-  host_.loop->watch(lost_.get(), EPOLLIN, [this](std::uint32_t) { memory_was_lost(); });
+  host_.loop->watch(alarm_.get(), EPOLLIN, [this](std::uint32_t) { answer_alarm(); });
   if (listener_) {
     watch_listener();
   } else {
@@ -106,13 +107,13 @@ VhostPort::~VhostPort() {
   queues_changed = nullptr;
   if (timer_ != 0) host_.loop->cancel(timer_);
   if (listener_) host_.loop->unwatch(listener_->fd());
-  host_.loop->unwatch(lost_.get());
+  host_.loop->unwatch(alarm_.get());
   connection_.reset();
   device_.reset();
 }
 
 void VhostPort::log(Severity severity, const std::string& text) {
-  const auto suppressed = limiter_.allow();
+  const auto suppressed = lines_.allow();
   if (!suppressed) return;
   host_.log(severity, "port '" + options_.name + "': " + text +
                           (*suppressed == 0 ? "" : " (and " + std::to_string(*suppressed) + " lines not shown)"));
@@ -138,6 +139,7 @@ void VhostPort::accept_all() {
       });
       return;
     }
+    if (held_off()) continue;  // closed; the log has said so when it began
     // A front end that restarts may be back before its end was noticed.
     if (connection_ != nullptr && connection_->closed_by_peer()) connection_ended({});
     if (connection_ == nullptr) {
@@ -152,6 +154,7 @@ void VhostPort::accept_all() {
 // ---- client ----
 
 void VhostPort::try_to_connect() {
+  if (held_off() && timer_ != 0) return;  // the socket has appeared, but it is too early
   if (timer_ != 0) host_.loop->cancel(std::exchange(timer_, 0));
   auto socket = connect_to(options_.path);
   if (socket) {
@@ -169,6 +172,7 @@ void VhostPort::retry_later() {
   std::chrono::nanoseconds delay = attempts_ < kQuickAttempts ? kQuickRetry : kSlowRetry;
   if (!watch_->works()) delay = std::min<std::chrono::nanoseconds>(delay, kRetryWithoutWatch);
   if (std::exchange(misbehaved_, false)) delay = kRetryAfterMisbehaviour;
+  delay = std::max(delay, hold_off_.left(std::chrono::steady_clock::now()));
   ++attempts_;
   timer_ = host_.loop->after(delay, [this] {
     timer_ = 0;
@@ -194,19 +198,32 @@ void VhostPort::connection_ended(const std::string& reason) {
   // The socket last: a front end that sees it closed may take its memory away.
   device_.reset();
   connection_.reset();
-  misbehaved_ = !reason.empty();
+  const std::string why = device_.forgive() ? hold_off() : reason;
+  misbehaved_ = !why.empty();
   if (misbehaved_) {
-    log(Severity::error, reason + "; connection closed");
+    log(Severity::error, why + "; connection closed");
   } else {
     log(Severity::info, "front end disconnected");
   }
   if (!listener_) retry_later();
 }
 
-void VhostPort::memory_was_lost() {
+std::string VhostPort::hold_off() {
+  const auto length = hold_off_.begin(std::chrono::steady_clock::now());
+  return "the front end made a ring's call eventfd blocking and filled it, so that a write to it waited; nobody may "
+         "connect for " +
+         std::to_string(length.count()) + " s";
+}
+
+bool VhostPort::held_off() const { return hold_off_.left(std::chrono::steady_clock::now()) > 0s; }
+
+void VhostPort::answer_alarm() {
   std::uint64_t count = 0;
-  [[maybe_unused]] const ssize_t n = ::read(lost_.get(), &count, sizeof count);
-  if (connection_ != nullptr && device_.memory_lost()) {
+  [[maybe_unused]] const ssize_t n = ::read(alarm_.get(), &count, sizeof count);
+  if (connection_ == nullptr) return;
+  if (device_.held_up_a_pmd()) {
+    connection_ended({});
+  } else if (device_.memory_lost()) {
     connection_ended("the front end cut off memory that it had shared (its file was truncated, or huge pages ran out)");
   }
 }

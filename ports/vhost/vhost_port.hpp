@@ -19,6 +19,8 @@
 #include "ports/port.hpp"
 #include "ports/vhost/connection.hpp"
 #include "ports/vhost/device.hpp"
+#include "ports/vhost/hold_off.hpp"
+#include "ports/vhost/node_pages.hpp"
 #include "ports/vhost/path_watch.hpp"
 #include "ports/vhost/unix_socket.hpp"
 
@@ -40,10 +42,11 @@ struct VhostPortOptions {
   std::chrono::milliseconds message_deadline{1000};  ///< for the rest of a message that has begun
 };
 
-/// At most so many lines in a row, then a few a second: a peer must not fill the disk through the log.
-class LogLimiter {
+/// At most so many in a row, then a few a second: a peer must not fill the disk through the log, nor keep the slow path
+/// busy with announcements.
+class RateLimiter {
  public:
-  /// Whether a line may be written now; if so, how many were not since the last one that was.
+  /// Whether there may be one now; if so, how many were refused since the last one.
   [[nodiscard]] std::optional<std::uint64_t> allow();
 
  private:
@@ -51,7 +54,7 @@ class LogLimiter {
   static constexpr double kASecond = 2;
 
   double tokens_ = kBurst;
-  std::uint64_t suppressed_ = 0;
+  std::uint64_t refused_ = 0;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
@@ -68,7 +71,7 @@ class VhostPort final : public Port {
   [[nodiscard]] int numa_node() const override;
 
  private:
-  VhostPort(VhostPortOptions options, PortHost host, std::optional<ListenSocket> listener, UniqueFd lost);
+  VhostPort(VhostPortOptions options, PortHost host, std::optional<ListenSocket> listener, UniqueFd alarm);
 
   void watch_listener();
   void accept_all();
@@ -76,14 +79,17 @@ class VhostPort final : public Port {
   void retry_later();
   void connected(UniqueFd socket);
   void connection_ended(const std::string& reason);
-  void memory_was_lost();
+  void answer_alarm();
+  [[nodiscard]] std::string hold_off();
+  [[nodiscard]] bool held_off() const;
   void log(Severity severity, const std::string& text);
 
   VhostPortOptions options_;
   PortHost host_;
-  LogLimiter limiter_;
-  std::unique_ptr<PortState> state_;
-  UniqueFd lost_;  ///< eventfd: memory was cut off
+  RateLimiter lines_;
+  RateLimiter announcements_;
+  NodePages<PortState> state_;  ///< one
+  UniqueFd alarm_;  ///< eventfd: memory was cut off, or a PMD was held up
   Device device_;
   std::unique_ptr<Connection> connection_;
 
@@ -92,6 +98,7 @@ class VhostPort final : public Port {
   EventLoop::TimerId timer_ = 0;          ///< client: the next attempt; server: accepting again
   unsigned attempts_ = 0;                 ///< since there was last reason to hope
   bool misbehaved_ = false;               ///< the last connection was closed by us
+  HoldOff hold_off_;                      ///< of a front end that held up a PMD
 };
 
 }  // namespace sluice::ports::vhost

@@ -26,6 +26,10 @@ struct alignas(64) VhostQueue {
   RingPosition taken;                ///< between receive and release: up to where chains were taken
   const Vring* receiving = nullptr;  ///< between receive and release: the ring they were taken from
 
+  // How the PMD tells that the guest has held it up (notify.hpp): seldom, once for each time.
+  int alarm = -1;                    ///< eventfd of the port, set before the first vring is published; -1: nobody listens
+  std::atomic<bool> held_up{false};  ///< until the front end is gone: Rings::forgive()
+
   // Counted by the PMD, shown by the control thread.
   Counter guest_errors;       ///< malformed chains and indices
   Counter interrupts;         ///< eventfd writes
@@ -39,7 +43,7 @@ void transmit(VhostQueue& queue, std::span<Frame* const> frames, PortCounters& c
 
 /// Tells the driver that it need not kick this ring, since we poll it. Control thread, before publication.
 void suppress_kicks(const Vring& vring);
-/// Interrupts the driver once, whatever it asked for: after a ring was taken up again.
-void kick(const Vring& vring);
+/// Interrupts the driver once, whatever it asked for: after a ring was taken up again. Control thread.
+void kick(VhostQueue& queue, const Vring& vring);
 
 }  // namespace sluice::ports::vhost

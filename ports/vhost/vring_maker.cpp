@@ -1,17 +1,11 @@
 #include "ports/vhost/vring_maker.hpp"
 
-#include <array>
 #include <bit>
-#include <cstdio>
+
+#include "ports/vhost/hex.hpp"
 
 namespace sluice::ports::vhost {
 namespace {
-
-std::string hex(std::uint64_t n) {
-  std::array<char, 24> text;
-  std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(n));
-  return text.data();
-}
 
 /// One of a ring's three areas, found in guest memory; the error is left in `error`.
 template <typename T>
