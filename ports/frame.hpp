@@ -20,8 +20,10 @@ inline constexpr unsigned kBurstSize = 32;
 inline constexpr std::uint32_t kHeadroom = 64;
 /// Bytes of a guest's frame that are copied into private memory and looked at.
 inline constexpr std::uint32_t kHeadSize = 192;
+/// What a frame may be longer than the MTU: an Ethernet header and two tags. The FCS is never there.
+inline constexpr std::uint32_t kFrameOverhead = 14 + 8;
 /// The longest frame: 64 KiB of payload a guest may send with TSO, and its headers.
-inline constexpr std::uint32_t kMaxFrameSize = 65535 + 14 + 8;
+inline constexpr std::uint32_t kMaxFrameSize = 65535 + kFrameOverhead;
 /// The most pieces that one frame may be in.
 inline constexpr unsigned kMaxSegments = 256;
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "control/rules/parse.hpp"
+#include "ports/frame.hpp"
 
 namespace sluice::control {
 namespace {
@@ -69,10 +70,9 @@ Expected<void> ReplayedSwitch::build(const Config& config) {
   for (std::size_t i = 0; i < config.ports.size(); ++i) {
     const PortConfig& port = config.ports[i];
     slow_path_->set_port(id_of(i), port.name, port.vlan);
-    constexpr std::uint32_t kEthernetAndTags = 14 + 8;
     queues.push_back({.id = id_of(i),
                       .name = port.name,
-                      .max_frame = port.mtu + kEthernetAndTags,
+                      .max_frame = port.mtu + ports::kFrameOverhead,
                       .rx = {ports_->rx_queue(i)},
                       .tx = {ports_->tx_queue(i)}});
   }

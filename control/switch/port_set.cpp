@@ -5,17 +5,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "ports/frame.hpp"
+
 namespace sluice::control {
 
 using flowtable::PortId;
 using ports::PortCounters;
-
-namespace {
-
-/// Ethernet header and two tags: what a frame may be longer than the MTU.
-constexpr std::uint32_t kFrameOverhead = 14 + 8;
-
-}  // namespace
 
 Expected<PortId> PortSet::reserve(const PortConfig& config) const {
   std::set<PortId> taken = leaving_;
@@ -62,7 +57,7 @@ std::vector<PortQueues> PortSet::queues() const {
   out.reserve(ports_.size());
   for (const SwitchPort& p : ports_) {
     if (!p.in_use) continue;
-    out.push_back(PortQueues{p.id, p.config.name, p.port->numa_node(), p.config.mtu + kFrameOverhead,
+    out.push_back(PortQueues{p.id, p.config.name, p.port->numa_node(), p.config.mtu + ports::kFrameOverhead,
                              p.port->rx_queues(), p.port->tx_queues()});
   }
   return out;

@@ -15,7 +15,6 @@ namespace sluice::ports::ethdev {
 
 namespace {
 
-constexpr std::uint32_t kEthernetAndTags = 14 + 8;
 constexpr std::uint64_t kRxChecksums = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
 constexpr std::uint64_t kTxChecksums =
     RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
@@ -140,7 +139,7 @@ tl::expected<void, std::string> EthdevPort::set_up_queues() {
     pair->queue = queue;
     pair->pool = options_.pool;
     pair->tx = tx_;
-    pair->max_frame = options_.mtu + kEthernetAndTags;
+    pair->max_frame = options_.mtu + kFrameOverhead;
     queues_.push_back(std::move(pair));
   }
   return {};
