@@ -8,6 +8,8 @@
 #include <set>
 #include <thread>
 
+#include "control/switch/pmd_choice.hpp"
+
 namespace sluice::control {
 
 using datapath::PortView;
@@ -83,28 +85,17 @@ std::optional<std::size_t> PmdSet::pinned(const PortQueues& port, std::size_t qu
   return std::nullopt;
 }
 
-/// The PMD with the fewest queues, of those on `numa_node` if there are any.
-std::size_t PmdSet::least_loaded(const std::vector<std::size_t>& load, int numa_node) const {
-  const bool node_has_pmd =
-      std::any_of(members_.begin(), members_.end(), [&](const Member& m) { return m.numa_node == numa_node; });
-  std::optional<std::size_t> best;
-  for (std::size_t i = 0; i < members_.size(); ++i) {
-    if (node_has_pmd && members_[i].numa_node != numa_node) continue;
-    if (!best || load[i] < load[*best]) best = i;
-  }
-  return *best;
-}
-
 /// Pinned queues go where they are pinned, the others where there is least to do. Ports are in the order they were
 /// added, so a new one moves none of the old.
 std::vector<PmdSet::Polled> PmdSet::assign(const std::vector<PortQueues>& ports) const {
   std::vector<Polled> out;
-  std::vector<std::size_t> load(members_.size(), 0);
+  std::vector<PmdLoad> load;
+  for (const Member& member : members_) load.push_back({member.numa_node, 0});
   for (const PortQueues& port : ports) {
     for (std::size_t q = 0; q < port.rx.size(); ++q) {
       const auto pin = pinned(port, q);
-      const std::size_t member = pin ? *pin : least_loaded(load, port.numa_node);
-      ++load[member];
+      const std::size_t member = pin ? *pin : choose_pmd(load, port.numa_node);
+      ++load[member].queues;
       out.push_back(Polled{port.rx[q], port.id, static_cast<std::uint16_t>(q), member});
     }
   }

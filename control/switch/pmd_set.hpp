@@ -88,7 +88,6 @@ class PmdSet {
 
   PmdSet(const PmdConfig& config) : config_(config) {}
   [[nodiscard]] std::vector<Polled> assign(const std::vector<PortQueues>& ports) const;
-  [[nodiscard]] std::size_t least_loaded(const std::vector<std::size_t>& load, int numa_node) const;
   [[nodiscard]] std::optional<std::size_t> pinned(const PortQueues& port, std::size_t queue) const;
   void publish(const std::vector<Polled>& rx, const std::vector<PortQueues>& ports, Locks locks);
   [[nodiscard]] std::unique_ptr<const datapath::PortView> view_for(std::size_t member, const std::vector<Polled>& rx,
