@@ -152,7 +152,7 @@ void Switch::Impl::adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened) 
   port.port->announced = [this, id = port.id](const std::uint8_t(&bytes)[6]) {
     flowtable::MacAddress mac{};
     std::copy(std::begin(bytes), std::end(bytes), mac.bytes.begin());
-    slow_path->post([mac, id](SlowPath& slow) { slow.announce(mac, id); });
+    slow_path->post([mac, id](SlowPath& slow) { slow.spread(mac, id); });
   };
 }
 

@@ -152,5 +152,6 @@ UpcallRing& Pmd::upcalls() { return state_->upcalls; }
 CommandRing& Pmd::commands() { return state_->commands; }
 const flowtable::FlowTable& Pmd::table() const { return state_->table; }
 const PmdCounters& Pmd::counters() const { return state_->counters; }
+rte_mempool* Pmd::pool() const { return state_->pool; }
 
 }  // namespace sluice::datapath

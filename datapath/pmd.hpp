@@ -68,6 +68,7 @@ class Pmd {
   [[nodiscard]] CommandRing& commands();  ///< the slow path pushes
   [[nodiscard]] const flowtable::FlowTable& table() const;
   [[nodiscard]] const PmdCounters& counters() const;
+  [[nodiscard]] rte_mempool* pool() const;  ///< what frames to be injected are made in
 
  private:
   struct State;

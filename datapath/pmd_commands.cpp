@@ -1,5 +1,6 @@
 // What becomes of the packets that missed: they wait with the PMD, in order, until the slow path's command says what is
-// to be done with them. PMD thread; the way of a packet that did not miss is in pmd.cpp.
+// to be done with them; and frames that the slow path has a port receive. PMD thread; the way of a packet that did not
+// miss is in pmd.cpp.
 #include <rte_mbuf.h>
 
 #include <array>
@@ -68,11 +69,11 @@ bool Pmd::State::carry_out_commands() {
   std::array<Command, kCommandsPerLoop> batch;
   const std::size_t count = commands.pop(batch);
   for (const Command& command : std::span(batch.data(), count)) {
-    FlowEntry& entry = table.entry(command.entry);
     switch (command.kind) {
-      case Command::Kind::install: install(entry, *command.decision); break;
-      case Command::Kind::reclassify: reclassify(entry); break;
-      case Command::Kind::remove: remove(entry); break;
+      case Command::Kind::install: install(table.entry(command.entry), *command.decision); break;
+      case Command::Kind::reclassify: reclassify(table.entry(command.entry)); break;
+      case Command::Kind::remove: remove(table.entry(command.entry)); break;
+      case Command::Kind::inject: inject(command.frame, command.port); break;
     }
   }
   return count != 0;
@@ -163,6 +164,30 @@ void Pmd::State::remove(FlowEntry& entry) {
     pending.close(entry.pending);
   }
   table.erase(entry);
+}
+
+/// From here on like any packet: received, looked up, and if its flow is new, kept until it is decided.
+void Pmd::State::inject(rte_mbuf* mbuf, PortId in_port) {
+  if (in_port >= mask_view->ports.size() || in_port >= view->counters.size()) {
+    // Masks that know the port are on their way, or the port is gone: nothing has come from it.
+    rte_pktmbuf_free(mbuf);
+    return;
+  }
+  PortCounters& in_counters = counters_of(in_port);
+  in_counters.rx_packets.add(1);
+  in_counters.rx_bytes.add(mbuf->pkt_len);
+  burst.clear();
+  add_to_burst(mbuf, in_port);
+  counters.packets.add(burst.count);
+  switch_frames(burst.view(), in_port, arrivals);
+  arrivals += burst.count;
+  free_burst();
+}
+
+/// When the PMD has stopped for good: what the slow path sent to it meanwhile.
+void Pmd::State::free_injected() {
+  Command command;
+  while (commands.pop({&command, 1}) == 1) rte_pktmbuf_free(command.frame);  // null but for inject
 }
 
 }  // namespace sluice::datapath

@@ -35,7 +35,10 @@ struct Pmd::State {
         upcalls(std::max<std::size_t>(options.ring_size, options.pending.flows)),
         commands(std::max<std::size_t>(options.ring_size, options.pending.flows)),
         pending(options.pending) {}
-  ~State() { delete ports.load(std::memory_order_relaxed); }
+  ~State() {
+    free_injected();
+    delete ports.load(std::memory_order_relaxed);
+  }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
@@ -54,6 +57,8 @@ struct Pmd::State {
   void install(flowtable::FlowEntry& entry, const flowtable::Decision& decision);
   void reclassify(flowtable::FlowEntry& entry);
   void remove(flowtable::FlowEntry& entry);
+  void inject(rte_mbuf* mbuf, flowtable::PortId in_port);
+  void free_injected();
 
   void add_pending(unsigned i, std::uint64_t arrival);
   void free_burst();

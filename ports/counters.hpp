@@ -26,7 +26,7 @@ class Counter {
 };
 
 struct alignas(64) PortCounters {
-  Counter rx_packets;  ///< frames taken from the port, dropped ones included
+  Counter rx_packets;  ///< frames taken from the port, dropped ones included, and those it announces a guest with
   Counter rx_bytes;    ///< without FCS and virtio-net header
   Counter tx_packets;  ///< frames handed to the port
   Counter tx_bytes;

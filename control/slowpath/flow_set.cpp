@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "control/rules/packet_class.hpp"
+#include "ports/mbuf_frame.hpp"
 
 namespace sluice::control {
 namespace {
@@ -14,6 +15,8 @@ using flowtable::PortId;
 /// Keeping a source alive costs a search in the FDB, and is not worth one for each of many flows.
 constexpr std::uint64_t kRefreshEveryNs = 250'000'000;
 constexpr unsigned kVlans = 4096;
+/// Buffers that injected frames may take from packets; so few commands always find room in the PMD's ring.
+constexpr std::uint64_t kInjectedAtATime = 256;
 
 std::vector<Outbox> outboxes_for(std::span<const PmdLink> pmds) {
   std::vector<Outbox> outboxes;
@@ -40,6 +43,17 @@ void FlowSet::install(FlowRef flow, const FlowKey& key, std::uint64_t now_ns) {
   records_.add(flow, id, node, now_ns);
   if (node.refreshed_ns + kRefreshEveryNs <= now_ns) refresh_sources(node, now_ns);
   send(flow, Command::Kind::install, &node.slot);
+}
+
+void FlowSet::inject(PortId port, std::span<const std::uint8_t> bytes) {
+  if (pmds_.front().pool == nullptr || outboxes_.front().backlog() >= kInjectedAtATime) return;
+  std::vector<std::uint8_t> head(bytes.begin(), bytes.end());
+  ports::Frame frame{};
+  frame.head = head.data();
+  frame.size = frame.head_size = static_cast<std::uint32_t>(head.size());
+  rte_mbuf* const mbuf = ports::to_mbuf(frame, pmds_.front().pool);
+  if (mbuf == nullptr) return;
+  outboxes_.front().send({.kind = Command::Kind::inject, .entry = 0, .frame = mbuf, .port = port});
 }
 
 void FlowSet::answer(FlowRef flow, Command::Kind kind) { send(flow, kind); }

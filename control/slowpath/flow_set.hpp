@@ -46,6 +46,9 @@ class FlowSet {
   void bury(std::unique_ptr<const datapath::MaskView> view) { graveyard_.bury(std::move(view)); }
 
   /// True while a PMD has yet to take commands that it was sent.
+  /// Has the first PMD receive a frame from a port: control's own, which then goes the way of any other. Left out if
+  /// the PMD is behind, or there is no memory.
+  void inject(flowtable::PortId port, std::span<const std::uint8_t> frame);
   [[nodiscard]] bool congested(std::size_t pmd) const { return outboxes_[pmd].congested(); }
   [[nodiscard]] const FlowRecords& records() const { return records_; }
   [[nodiscard]] const DecisionNode& decision(FlowRef flow) const {

@@ -3,8 +3,12 @@
 namespace sluice::control {
 
 PmdLink link_to(datapath::Pmd& pmd) {
-  return {&pmd.upcalls(), &pmd.commands(), &pmd.table(), &pmd.loop(),
-          [&pmd](const datapath::MaskView* view) { return pmd.publish_masks(view); }};
+  return {&pmd.upcalls(),
+          &pmd.commands(),
+          &pmd.table(),
+          &pmd.loop(),
+          [&pmd](const datapath::MaskView* view) { return pmd.publish_masks(view); },
+          pmd.pool()};
 }
 
 void Outbox::send(const datapath::Command& command) {

@@ -21,6 +21,7 @@ struct PmdLink {
   const datapath::LoopCounter* loop;
   /// Publishes masks; returns those before.
   std::function<const datapath::MaskView*(const datapath::MaskView*)> publish_masks;
+  rte_mempool* pool = nullptr;  ///< what frames to be injected are made in; null: none are
 };
 
 /// `pmd` outlives the link.
@@ -35,6 +36,8 @@ class Outbox {
   /// Sends what waits, as far as there is room; true if something went.
   bool flush();
 
+  /// How many commands the PMD has yet to take.
+  [[nodiscard]] std::uint64_t backlog() const { return sent() - taken(); }
   /// True while commands wait here: no time to think of more work for this PMD.
   [[nodiscard]] bool congested() const { return !waiting_.empty(); }
   /// How many commands were ever given to send(), and how many of those the PMD has taken from the ring.

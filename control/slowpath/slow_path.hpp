@@ -84,6 +84,10 @@ class SlowPath {
   /// there or does not carry the VLAN, or the address is a group's.
   bool announce(const flowtable::MacAddress& mac, flowtable::PortId port, std::optional<std::uint16_t> vlan = {});
 
+  /// A guest that has arrived does not say so itself: learns its address at once, in each VLAN of announced_vlans(),
+  /// and has the port receive a RARP frame of the guest in each, so that other switches learn it too. In how many.
+  std::size_t spread(const flowtable::MacAddress& mac, flowtable::PortId port);
+
   [[nodiscard]] std::vector<Fdb::Entry> fdb() const { return fdb_.entries(); }
   [[nodiscard]] std::size_t fdb_size() const { return fdb_.size(); }
   /// In the order in which they are considered; counts are as of now, flows that are gone included.

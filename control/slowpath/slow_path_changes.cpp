@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "control/rules/format.hpp"
+#include "control/slowpath/announcement.hpp"
 #include "control/slowpath/slow_path.hpp"
 
 namespace sluice::control {
@@ -95,6 +96,19 @@ bool SlowPath::announce(const MacAddress& mac, PortId id, std::optional<std::uin
   fdb_.learn(fdb_key(*vlan, mac), id, now_ns_);
   flows_.fdb_changed();
   return true;
+}
+
+std::size_t SlowPath::spread(const MacAddress& mac, PortId id) {
+  const auto* port = ports_.find(id);
+  if (port == nullptr || mac.is_multicast()) return 0;
+  const auto untagged = admit(port->vlan, Tag{});
+  const auto vlans = announced_vlans(port->vlan, fdb_, mac);
+  for (const auto vlan : vlans) {
+    announce(mac, id, vlan);
+    const bool tagged = !untagged || untagged->vlan != vlan;
+    flows_.inject(id, rarp_frame(mac, tagged ? std::optional(vlan) : std::nullopt));
+  }
+  return vlans.size();
 }
 
 std::vector<RuleSnapshot> SlowPath::rules() const {

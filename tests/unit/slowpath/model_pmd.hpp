@@ -69,11 +69,20 @@ class ModelPmd {
           for (const auto& key : waiting) packet(key, now_ns);
           break;
         case datapath::Command::Kind::remove: table_.erase(entry); break;
+        case datapath::Command::Kind::inject: break;  // it has no buffers: nothing is injected
       }
     }
   }
 
   [[nodiscard]] const flowtable::FlowTable& table() const { return table_; }
+  /// How many packets of a port wait for decisions.
+  [[nodiscard]] std::size_t waiting(flowtable::PortId port) const {
+    std::size_t count = 0;
+    for (const auto& [entry, keys] : waiting_) {
+      for (const auto& key : keys) count += key.in_port == port;
+    }
+    return count;
+  }
   [[nodiscard]] datapath::LoopCounter& loop() { return loop_; }
   [[nodiscard]] int seen(datapath::Command::Kind kind) { return commands_seen_[static_cast<int>(kind)]; }
   [[nodiscard]] int table_full() const { return table_full_; }
