@@ -24,10 +24,12 @@ using std::chrono::milliseconds;
 
 namespace {
 
-/// How often a PMD is looked after that may be held up in a write to a guest's eventfd, and how often the ids of
-/// ports that went are asked for.
+/// How often a PMD is looked after that may be held up in a write to a guest's eventfd, and how often it is
+/// seen what is left of ports that went.
 constexpr milliseconds kStallCheck{20};
-constexpr milliseconds kForgottenCheck{200};
+constexpr milliseconds kLeavingCheck{200};
+/// Of those, after which it is told that buffers are still missing: ten seconds.
+constexpr unsigned kChecksUntilTold = 50;
 
 template <typename T>
 T random_secret() {
@@ -58,14 +60,8 @@ Expected<void> check_cores(const PmdConfig& pmd) {
   return {};
 }
 
-/// Buffers: for packets that wait for decisions, and for what the rings of ethdevs hold.
-unsigned mbufs_for(const Config& config) {
-  unsigned count = ports::kDefaultMbufs;
-  for (const PortConfig& port : config.ports) {
-    if (port.ethdev) count += 2U * port.queues * port.queue_size;
-  }
-  return count;
-}
+/// Buffers that are no port's own: for packets of guests that wait for decisions.
+constexpr unsigned kSharedMbufs = ports::kDefaultMbufs;
 
 ports::EalOptions eal_options(const Config& config) {
   ports::EalOptions options;
@@ -83,24 +79,23 @@ ports::EalOptions eal_options(const Config& config) {
   return options;
 }
 
-datapath::PmdOptions pmd_options(const Config& config, rte_mempool* pool, unsigned mbufs) {
+datapath::PmdOptions pmd_options(const Config& config, rte_mempool* pool) {
   datapath::PmdOptions options;
-  // The slow path keeps a thirty-second of the table free, so that a new flow finds room while the coldest leave.
-  options.flow_limit = config.flows.limit + config.flows.limit / 31 + 2;
+  options.flow_limit = Sweep::capacity_for(config.flows.limit);
   options.secret = random_secret<flowtable::HashSecret>();
   options.pool = pool;
-  options.pending.buffers = mbufs / 2 / static_cast<unsigned>(config.pmd.cores.size());
+  options.pending.buffers = kSharedMbufs / 2 / static_cast<unsigned>(config.pmd.cores.size());
   return options;
 }
 
 }  // namespace
 
-Switch::Impl::Impl(const Config& c, ports::EventLoop& l, ports::Eal e, ports::MbufPool p, unsigned m, PmdSet s)
+Switch::Impl::Impl(const Config& c, ports::EventLoop& l, ports::Eal e, ports::MbufPool p, PmdSet s)
     : config(c),
       loop(l),
       eal(std::move(e)),
       pool(std::move(p)),
-      mbufs(m),
+      port_pools(s.members().size()),
       pmds(std::move(s)),
       ports(pmds),
       started(std::chrono::steady_clock::now()) {
@@ -111,7 +106,7 @@ Switch::Impl::Impl(const Config& c, ports::EventLoop& l, ports::Eal e, ports::Mb
 
 Switch::Impl::~Impl() {
   loop.cancel(stall_timer);
-  loop.cancel(forgotten_timer);
+  loop.cancel(leaving_timer);
   *alive = false;
   pmds.stop_threads();
   slow_path.reset();
@@ -138,7 +133,7 @@ Expected<void> Switch::Impl::set_up(SlowPath& slow) {
 
 Expected<void> Switch::Impl::open_ports() {
   for (SwitchPort& port : ports.all()) {
-    auto opened = make_port(port.config, host, pool.get());
+    auto opened = make_port(port.config, host, port_pools);
     if (!opened) return tl::unexpected(opened.error());
     adopt(port, std::move(*opened));
     port.in_use = true;
@@ -160,13 +155,12 @@ Expected<std::unique_ptr<Switch>> Switch::start(const Config& config, ports::Eve
   if (auto cores = check_cores(config.pmd); !cores) return tl::unexpected(cores.error());
   auto eal = ports::Eal::start(eal_options(config));
   if (!eal) return tl::unexpected(Error{eal.error()});
-  const unsigned mbufs = mbufs_for(config);
-  auto pool = ports::make_mbuf_pool("sluice", mbufs, -1);
-  if (!pool) return tl::unexpected(Error{fmt::format("memory.amount: {}", pool.error())});
-  auto pmds = PmdSet::create(config.pmd, pmd_options(config, pool->get(), mbufs));
+  auto pool = ports::make_mbuf_pool("sluice", kSharedMbufs, -1);
+  if (!pool) return tl::unexpected(Error{pool.error()});
+  auto pmds = PmdSet::create(config.pmd, pmd_options(config, pool->get()));
   if (!pmds) return tl::unexpected(pmds.error());
 
-  auto impl = std::make_unique<Impl>(config, loop, std::move(*eal), std::move(*pool), mbufs, std::move(*pmds));
+  auto impl = std::make_unique<Impl>(config, loop, std::move(*eal), std::move(*pool), std::move(*pmds));
   std::vector<PmdLink> links;
   for (const PmdSet::Member& member : impl->pmds.members()) links.push_back(link_to(*member.pmd));
   auto slow = std::make_unique<SlowPath>(SlowPathOptions{config.bridge, config.flows, random_secret<std::uint64_t>()},
@@ -177,7 +171,10 @@ Expected<std::unique_ptr<Switch>> Switch::start(const Config& config, ports::Eve
   impl->pmds.use(impl->ports.queues());
   impl->pmds.start_threads();
   impl->stall_timer = loop.every(kStallCheck, [i = impl.get()] { i->pmds.interrupt_stalled(); });
-  impl->forgotten_timer = loop.every(kForgottenCheck, [i = impl.get()] { i->ask_for_forgotten_ids(); });
+  impl->leaving_timer = loop.every(kLeavingCheck, [i = impl.get()] {
+    i->ask_for_forgotten_ids();
+    i->collect_pools();
+  });
   return std::unique_ptr<Switch>(new Switch(std::move(impl)));
 }
 
@@ -189,8 +186,26 @@ void Switch::Impl::ask_for_forgotten_ids() {
   for (const PortId id : ports.leaving()) {
     ask<bool>([id](SlowPath& slow) { return slow.forgotten(id); },
               [this, id](bool forgotten) {
-                if (forgotten) ports.release_id(id);
+                if (forgotten) release_id(id);
               });
+  }
+}
+
+/// The next port of this id begins with nothing counted.
+void Switch::Impl::release_id(PortId id) {
+  pmds.forget(id);
+  std::erase_if(cleared_queues, [id](const auto& entry) { return entry.first.port == id; });
+  ports.release_id(id);
+}
+
+void Switch::Impl::collect_pools() {
+  port_pools.collect(host.wait_for_pmds);
+  for (const auto& pool : port_pools.retired()) {
+    if (pool.looks != kChecksUntilTold) continue;
+    host.log(ports::Severity::warning,
+             fmt::format("port '{}', which is gone: {} of its buffers are still in other ports' Tx rings; their memory "
+                         "is kept until these ports have sent more",
+                         pool.port, pool.missing));
   }
 }
 
@@ -232,7 +247,7 @@ void Switch::add_port(const PortConfig& config, Then<Expected<void>> then) {
         "port '{}': a PCI device needs hugepages, which have to be there from the start (memory.hugepages: true)",
         config.name)}));
   }
-  auto opened = make_port(config, impl_->host, impl_->pool.get());
+  auto opened = make_port(config, impl_->host, impl_->port_pools);
   if (!opened) return then(tl::unexpected(opened.error()));
   impl_->names.add(config.name, *id);
   impl_->adopt(impl_->ports.add(*id, config, nullptr), std::move(*opened));

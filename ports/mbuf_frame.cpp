@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::uint16_t kPrivateSize = RTE_ALIGN(sizeof(Offload), RTE_MBUF_PRIV_ALIGN);
 static_assert(RTE_PKTMBUF_HEADROOM >= kHeadroom);
+/// What an mbuf takes of memory, with what the pool keeps of it.
+constexpr std::size_t kMbufBytes = RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(rte_mbuf) + kPrivateSize + RTE_CACHE_LINE_SIZE;
 
 bool has_private_area(const rte_mbuf* mbuf) { return rte_pktmbuf_priv_size(mbuf->pool) >= kPrivateSize; }
 
@@ -69,15 +71,15 @@ rte_mbuf* laid_out_anew(rte_mbuf* mbuf) {
 void MbufPoolDeleter::operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
 
 tl::expected<MbufPool, std::string> make_mbuf_pool(const std::string& name, unsigned count, int numa_node) {
-  constexpr unsigned kLargestCache = 256;
-  // A cache may hold half as much again as its size (rte_mempool); small pools have small ones.
-  const unsigned cache = std::min({kLargestCache, count / 8, unsigned{RTE_MEMPOOL_CACHE_MAX_SIZE}});
+  static_assert(kMbufCache <= RTE_MEMPOOL_CACHE_MAX_SIZE);
+  const unsigned cache = std::min(kMbufCache, count / 8);  // small pools have small ones
   rte_mempool* const pool =
       rte_pktmbuf_pool_create(name.c_str(), count, cache, kPrivateSize, RTE_MBUF_DEFAULT_BUF_SIZE, numa_node);
   if (pool == nullptr) {
+    const std::size_t megabytes = std::size_t{count} * kMbufBytes / (1U << 20U) + 1;
     return tl::unexpected("mbuf pool '" + name + "': no memory for " + std::to_string(count) + " mbufs of " +
                           std::to_string(RTE_MBUF_DEFAULT_BUF_SIZE) + " bytes (" + rte_strerror(rte_errno) +
-                          "); give the switch more megabytes");
+                          "); right is " + std::to_string(megabytes) + " MiB more (memory.amount)");
   }
   return MbufPool(pool);
 }

@@ -26,10 +26,13 @@ struct MbufPoolDeleter {
 using MbufPool = std::unique_ptr<rte_mempool, MbufPoolDeleter>;
 
 inline constexpr unsigned kDefaultMbufs = 8192;
+/// The most mbufs of a pool that a thread's cache is for; it may hold half as much again (rte_mempool).
+inline constexpr unsigned kMbufCache = 256;
 
 /// A pool of `count` mbufs of 2 KiB of data each, on `numa_node` (-1: any). `name` must be unused and at most 25
 /// characters. The error says what DPDK said.
-[[nodiscard]] tl::expected<MbufPool, std::string> make_mbuf_pool(const std::string& name, unsigned count, int numa_node);
+[[nodiscard]] tl::expected<MbufPool, std::string> make_mbuf_pool(const std::string& name, unsigned count,
+                                                                 int numa_node);
 
 /// Copies a frame, its Offload too, into mbufs of `pool`, as many as it takes. Null if the pool is empty. The
 /// frame's own mbuf is left alone.

@@ -16,7 +16,8 @@ enum class Severity : std::uint8_t { debug, info, warning, error };
 /// What ports need of the switch around them. Called on the control thread.
 struct PortHost {
   class EventLoop* loop = nullptr;
-  /// Returns when every PMD has finished a loop: what was taken back before is then no longer in use.
+  /// Returns when every PMD has finished a loop, or is outside of one: what was taken back before is then no longer in
+  /// use.
   std::function<void()> wait_for_pmds;
   /// One line for the log.
   std::function<void(Severity, const std::string&)> log;

@@ -54,7 +54,7 @@ Expected<void> ReplayedSwitch::build(const Config& config) {
 
   // One PMD, and no thread: which of several would poll a port makes no difference to a frame.
   datapath::PmdOptions options;
-  options.flow_limit = std::min<std::size_t>(config.flows.limit + config.flows.limit / 29 + 1, 1U << 24U);
+  options.flow_limit = Sweep::capacity_for(config.flows.limit);
   options.secret = {{kSecret, ~kSecret}};
   options.pool = pool_.get();
   PmdConfig one = config.pmd;

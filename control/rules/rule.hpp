@@ -37,4 +37,7 @@ struct Rule {
   return flowtable::masked(key, rule.mask) == rule.value;
 }
 
+/// Whether a rule matches on a port or sends to it.
+[[nodiscard]] bool names_port(const Rule& rule, flowtable::PortId port);
+
 }  // namespace sluice::control

@@ -57,6 +57,7 @@ class FlowSet {
   [[nodiscard]] std::size_t decisions() const { return decisions_.size(); }
   [[nodiscard]] bool settled() const;
   [[nodiscard]] const Graveyard& graveyard() const { return graveyard_; }
+  [[nodiscard]] std::span<const Outbox> outboxes() const { return outboxes_; }
 
  private:
   [[nodiscard]] DecisionId decision_for(const DecisionInputs& inputs, flowtable::PortId port, std::uint64_t now_ns);

@@ -11,14 +11,14 @@ void Graveyard::bury(std::unique_ptr<const flowtable::ActionList> list) {
 
 void Graveyard::end_round() {
   if (now_.empty()) return;
-  for (const auto& outbox : outboxes_) now_.sent.push_back(outbox.sent());
+  now_.sent.emplace(outboxes_);
   batches_.push_back(std::exchange(now_, {}));
   ++closed_;
 }
 
 std::vector<DecisionId> Graveyard::collect() {
   std::vector<DecisionId> free;
-  while (!batches_.empty() && at_rest(batches_.front())) {
+  while (!batches_.empty() && batches_.front().sent->out(pmds_, outboxes_)) {
     const auto& decisions = batches_.front().decisions;
     free.insert(free.end(), decisions.begin(), decisions.end());
     batches_.pop_front();
@@ -27,14 +27,18 @@ std::vector<DecisionId> Graveyard::collect() {
   return free;
 }
 
-bool Graveyard::at_rest(Batch& batch) const {
-  if (batch.tokens.empty()) {
-    for (std::size_t i = 0; i < outboxes_.size(); ++i) {
-      if (outboxes_[i].taken() < batch.sent[i]) return false;
+Carried::Carried(std::span<const Outbox> outboxes) {
+  for (const auto& outbox : outboxes) sent_.push_back(outbox.sent());
+}
+
+bool Carried::out(std::span<const PmdLink> pmds, std::span<const Outbox> outboxes) {
+  if (tokens_.empty()) {
+    for (std::size_t i = 0; i < outboxes.size(); ++i) {
+      if (outboxes[i].taken() < sent_[i]) return false;
     }
-    batch.tokens = grace_tokens(pmds_);
+    tokens_ = grace_tokens(pmds);
   }
-  return grace_passed(pmds_, batch.tokens);
+  return grace_passed(pmds, tokens_);
 }
 
 std::vector<std::uint64_t> grace_tokens(std::span<const PmdLink> pmds) {

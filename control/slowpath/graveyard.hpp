@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,6 +16,19 @@
 #include "control/slowpath/pmd_link.hpp"
 
 namespace sluice::control {
+
+/// Whether PMDs have carried out all the commands that they had been sent by some time, and finished the loop in which
+/// they did.
+class Carried {
+ public:
+  /// By now.
+  explicit Carried(std::span<const Outbox> outboxes);
+  [[nodiscard]] bool out(std::span<const PmdLink> pmds, std::span<const Outbox> outboxes);
+
+ private:
+  std::vector<std::uint64_t> sent_;    ///< by PMD
+  std::vector<std::uint64_t> tokens_;  ///< by PMD; empty until all that was sent is taken
+};
 
 class Graveyard {
  public:
@@ -30,9 +44,7 @@ class Graveyard {
   [[nodiscard]] std::vector<DecisionId> collect();
   /// The number of the batch that is being filled, and whether a batch and all before it are freed.
   [[nodiscard]] std::uint64_t batch() const { return closed_; }
-  [[nodiscard]] bool freed(std::uint64_t batch) const {
-    return collected_ > batch || empty();
-  }
+  [[nodiscard]] bool freed(std::uint64_t batch) const { return collected_ > batch || empty(); }
   [[nodiscard]] bool empty() const { return batches_.empty() && now_.empty(); }
 
  private:
@@ -40,12 +52,10 @@ class Graveyard {
     std::vector<std::unique_ptr<const flowtable::ActionList>> lists;
     std::vector<std::unique_ptr<const datapath::MaskView>> views;
     std::vector<DecisionId> decisions;
-    std::vector<std::uint64_t> sent;    ///< by PMD
-    std::vector<std::uint64_t> tokens;  ///< by PMD; empty until all that was sent is taken
+    std::optional<Carried> sent;  ///< none while it is being filled
 
     [[nodiscard]] bool empty() const { return lists.empty() && views.empty() && decisions.empty(); }
   };
-  [[nodiscard]] bool at_rest(Batch& batch) const;
 
   std::span<const PmdLink> pmds_;
   std::span<const Outbox> outboxes_;

@@ -30,7 +30,8 @@ SlowPath::SlowPath(const SlowPathOptions& options, std::vector<PmdLink> pmds)
       flows_(pmds_, pipeline_, rules_, fdb_, options.hash_secret),
       published_(std::make_unique<const datapath::MaskView>()),
       recheck_(flows_, masks_, pmds_),
-      sweep_(flows_, pmds_, {nanoseconds(options.flows.idle_timeout), options.flows.limit}) {
+      sweep_(flows_, pmds_, {nanoseconds(options.flows.idle_timeout), options.flows.limit}),
+      departures_(pmds_, flows_, upcalls_) {
   for (const auto& pmd : pmds_) pmd.publish_masks(published_.get());
 }
 
@@ -50,7 +51,7 @@ bool SlowPath::run_once(std::uint64_t now_ns) {
   worked |= sweep_.run(now_ns);
   for (std::size_t pmd = 0; pmd < pmds_.size(); ++pmd) worked |= sweep_.make_room(pmd, upcalls_.size(pmd), now_ns);
   note_clean();
-  see_off_ports();
+  departures_.run(flows_.settled() && !recheck_.pending());
   flows_.end_round();
   return worked;
 }
@@ -128,16 +129,6 @@ void SlowPath::note_clean() {
   if (!old_generations_ || recheck_.pending() || upcalls_waiting() != 0) return;
   masks_.all_clean();
   old_generations_ = false;
-}
-
-void SlowPath::see_off_ports() {
-  if (leaving_.empty()) return;
-  if (flows_.settled() && !recheck_.pending()) {
-    for (auto& port : leaving_) {
-      if (!port.batch) port.batch = flows_.graveyard().batch();
-    }
-  }
-  std::erase_if(leaving_, [&](const Leaving& port) { return port.batch && flows_.graveyard().freed(*port.batch); });
 }
 
 std::size_t SlowPath::upcalls_waiting() const {

@@ -15,6 +15,7 @@
 
 #include "control/config/config.hpp"
 #include "control/rules/port_names.hpp"
+#include "control/slowpath/departures.hpp"
 #include "control/slowpath/fdb.hpp"
 #include "control/slowpath/flow_set.hpp"
 #include "control/slowpath/mask_book.hpp"
@@ -27,7 +28,7 @@ namespace sluice::control {
 
 struct SlowPathOptions {
   BridgeConfig bridge;
-  FlowConfig flows;               ///< `limit` should be a thirtieth less than the tables hold; see Sweep::allowed()
+  FlowConfig flows;               ///< `limit`: the tables should hold Sweep::capacity_for(limit)
   std::uint64_t hash_secret = 0;  ///< fresh at each start; a replay may have it fixed
 };
 
@@ -68,7 +69,8 @@ class SlowPath {
   void set_port(flowtable::PortId id, const std::string& name, const VlanConfig& vlan);
   /// To be called when no PMD polls the port any more.
   void remove_port(flowtable::PortId id);
-  /// Whether no flow and no decision can name a removed port any more, so that its id may be given away again.
+  /// Whether nothing can name a removed port any more, no flow, no decision, no packet that waits: its id may be given
+  /// away again.
   [[nodiscard]] bool forgotten(flowtable::PortId id) const;
   [[nodiscard]] const PortNames& port_names() const { return names_; }
 
@@ -95,6 +97,8 @@ class SlowPath {
   [[nodiscard]] std::size_t rule_count() const { return rules_.table().size(); }
   [[nodiscard]] std::vector<FlowSnapshot> flows(std::size_t limit) const;
   [[nodiscard]] std::size_t flow_count() const { return flows_.records().count(); }
+  /// See Sweep::allowed().
+  [[nodiscard]] std::size_t flows_allowed(std::size_t pmd) const { return sweep_.allowed(pmd); }
   [[nodiscard]] std::size_t decision_count() const { return flows_.decisions(); }
   [[nodiscard]] std::size_t upcalls_waiting() const;
   /// What would happen to a packet and why, a line a step; changes nothing.
@@ -102,17 +106,11 @@ class SlowPath {
   [[nodiscard]] const Pipeline& pipeline() const { return pipeline_; }
 
  private:
-  struct Leaving {
-    flowtable::PortId port;
-    std::optional<std::uint64_t> batch;  ///< of the graveyard, with the last that named the port
-  };
-
   bool publish_masks();
   bool age_fdb(std::uint64_t now_ns);
   bool take_upcalls();
   bool answer_upcalls(std::uint64_t now_ns);
   void note_clean();
-  void see_off_ports();
   void touch_masks(const flowtable::FlowKey& rule_value, const flowtable::FlowKey& rule_mask);
 
   const SlowPathOptions options_;
@@ -131,7 +129,7 @@ class SlowPath {
   Recheck recheck_;
   Sweep sweep_;
   UpcallQueues upcalls_;
-  std::vector<Leaving> leaving_;
+  Departures departures_;
   bool old_generations_ = false;  ///< there may be flows or upcalls of masks that are no more
 };
 

@@ -32,12 +32,10 @@ void SlowPath::remove_port(PortId id) {
   ports_.remove(id);
   flush_fdb(id);
   flows_.port_changed(id, &before, nullptr);
-  leaving_.push_back({id, std::nullopt});
+  departures_.add(id);
 }
 
-bool SlowPath::forgotten(PortId id) const {
-  return ports_.find(id) == nullptr && std::ranges::none_of(leaving_, [id](const Leaving& l) { return l.port == id; });
-}
+bool SlowPath::forgotten(PortId id) const { return ports_.find(id) == nullptr && !departures_.contains(id); }
 
 void SlowPath::touch_masks(const FlowKey& rule_value, const FlowKey& rule_mask) {
   if (rule_mask.in_port != flowtable::kNoPort) {

@@ -20,6 +20,12 @@ std::size_t reserve_of(std::size_t capacity) { return std::min(capacity / 32 + (
 
 }  // namespace
 
+std::size_t Sweep::capacity_for(std::size_t flow_limit) {
+  std::size_t capacity = flow_limit + std::min(flow_limit / 31, kMostReserve);
+  while (capacity - reserve_of(capacity) < flow_limit) ++capacity;
+  return std::min(capacity, flowtable::FlowTable::kMaxCapacity);
+}
+
 Sweep::Sweep(FlowSet& flows, std::span<const PmdLink> pmds, const Options& options)
     : flows_(flows), options_(options), walk_(flows.records(), pmds.size()), offset_(pmds.size()) {
   for (const auto& pmd : pmds) {

@@ -19,6 +19,9 @@ class Sweep {
     std::uint64_t idle_timeout_ns;
     std::size_t flow_limit;  ///< of each PMD
   };
+  /// What a PMD's table should hold for `flow_limit` flows and some that are on their way out; as much as a table can
+  /// hold, if that is less.
+  [[nodiscard]] static std::size_t capacity_for(std::size_t flow_limit);
   Sweep(FlowSet& flows, std::span<const PmdLink> pmds, const Options& options);
 
   /// The batches that are due. True if a flow went.

@@ -25,11 +25,18 @@ class UpcallQueues {
   [[nodiscard]] std::size_t size() const { return size_; }
   /// Of one PMD.
   [[nodiscard]] std::size_t size(std::size_t pmd) const { return pmd < of_pmd_.size() ? of_pmd_[pmd] : 0; }
+  /// Of one port.
+  [[nodiscard]] std::size_t of_port(flowtable::PortId port) const {
+    return port < of_port_.size() ? of_port_[port].size() : 0;
+  }
+  /// How many of a PMD's were ever pushed.
+  [[nodiscard]] std::uint64_t taken(std::size_t pmd) const { return pmd < taken_.size() ? taken_[pmd] : 0; }
 
  private:
   std::vector<std::deque<WaitingUpcall>> of_port_;  ///< by PortId
   std::deque<flowtable::PortId> turns_;             ///< ports that have some, each once
   std::vector<std::size_t> of_pmd_;
+  std::vector<std::uint64_t> taken_;  ///< by PMD
   std::size_t size_ = 0;
 };
 

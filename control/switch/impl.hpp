@@ -15,6 +15,7 @@
 #include "control/switch/port_set.hpp"
 #include "ports/eal.hpp"
 #include "ports/mbuf_frame.hpp"
+#include "ports/port_pools.hpp"
 
 namespace sluice::control {
 
@@ -28,13 +29,15 @@ struct ClearedQueue {
 };
 
 struct Switch::Impl {
-  Impl(const Config& config, ports::EventLoop& loop, ports::Eal eal, ports::MbufPool pool, unsigned mbufs, PmdSet pmds);
+  Impl(const Config& config, ports::EventLoop& loop, ports::Eal eal, ports::MbufPool pool, PmdSet pmds);
   ~Impl();
 
   [[nodiscard]] Expected<void> set_up(SlowPath& slow);
   [[nodiscard]] Expected<void> open_ports();
   void adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened);
   void ask_for_forgotten_ids();
+  void collect_pools();
+  void release_id(flowtable::PortId id);
 
   /// Has `question` answered on the slow path's thread, and `then` called with the answer on this one, unless the
   /// switch is gone by then.
@@ -52,7 +55,7 @@ struct Switch::Impl {
   // In the order they are needed; destroyed from the last to the first.
   ports::Eal eal;
   ports::MbufPool pool;
-  const unsigned mbufs;
+  ports::PortPools port_pools;
   PmdSet pmds;
   PortSet ports;
   std::unique_ptr<SlowPathThread> slow_path;
@@ -61,19 +64,16 @@ struct Switch::Impl {
   PortNames names;
   std::vector<Rule> rules;  ///< as the slow path has them, but for their order
   ports::EventLoop::TimerId stall_timer = 0;
-  ports::EventLoop::TimerId forgotten_timer = 0;
+  ports::EventLoop::TimerId leaving_timer = 0;
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);  ///< read and written on the control thread only
   const std::chrono::steady_clock::time_point started;
   std::vector<ClearedPmd> cleared_pmds;
-  std::map<const datapath::QueueCounters*, ClearedQueue> cleared_queues;
+  std::map<PmdSet::QueueId, ClearedQueue> cleared_queues;
 };
 
 /// Whether two rules are the same to add and delete: one priority, one match.
 [[nodiscard]] inline bool same_match(const Rule& a, const Rule& b) {
   return a.priority == b.priority && a.value == b.value && a.mask == b.mask;
 }
-
-/// Whether a rule matches on a port or sends to it.
-[[nodiscard]] bool names_port(const Rule& rule, flowtable::PortId port);
 
 }  // namespace sluice::control

@@ -28,7 +28,7 @@ EthdevOptions::Pace pace_of(double pcap_rate) {
 }  // namespace
 
 Expected<std::unique_ptr<ports::Port>> make_port(const PortConfig& config, const ports::PortHost& host,
-                                                 rte_mempool* pool) {
+                                                 ports::PortPools& pools) {
   if (config.vhost_user) {
     VhostPortOptions options;
     options.name = config.name;
@@ -45,7 +45,7 @@ Expected<std::unique_ptr<ports::Port>> make_port(const PortConfig& config, const
   options.queues = config.queues;
   options.queue_size = config.queue_size;
   options.mtu = config.mtu;
-  options.pool = pool;
+  options.pools = &pools;
   options.pace = pace_of(config.ethdev->pcap_rate);
   options.rate = config.ethdev->pcap_rate;
   return or_error(EthdevPort::create(options));

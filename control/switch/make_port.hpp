@@ -6,13 +6,12 @@
 #include "control/config/config.hpp"
 #include "control/error.hpp"
 #include "ports/port.hpp"
-
-struct rte_mempool;
+#include "ports/port_pools.hpp"
 
 namespace sluice::control {
 
-/// Opens what `config` describes. `pool` gives an ethdev its buffers and outlives the port.
+/// Opens what `config` describes. `pools` gives an ethdev its buffers and outlives the port.
 [[nodiscard]] Expected<std::unique_ptr<ports::Port>> make_port(const PortConfig& config, const ports::PortHost& host,
-                                                               rte_mempool* pool);
+                                                               ports::PortPools& pools);
 
 }  // namespace sluice::control

@@ -135,7 +135,7 @@ std::unique_ptr<const PortView> PmdSet::view_for(std::size_t member, const std::
   std::set<PortId> polled;
   for (const Polled& p : rx) {
     if (p.member != member) continue;
-    view->rx.push_back(datapath::PolledQueue{p.queue, p.port, p.queue_id, counters_of(member, p.port, p.queue_id)});
+    view->rx.push_back(datapath::PolledQueue{p.queue, p.port, p.queue_id, counters_of({member, p.port, p.queue_id})});
     polled.insert(p.port);
   }
   view->polled_ports = std::max<std::size_t>(polled.size(), 1);
@@ -165,17 +165,22 @@ datapath::TxLock* PmdSet::lock_of(PortId port) {
   return lock.get();
 }
 
-datapath::QueueCounters* PmdSet::counters_of(std::size_t member, PortId port, std::uint16_t queue) {
-  auto& counters = queue_counters_[{member, port, queue}];
+datapath::QueueCounters* PmdSet::counters_of(const QueueId& queue) {
+  auto& counters = queue_counters_[queue];
   if (!counters) counters = std::make_unique<datapath::QueueCounters>();
   return counters.get();
+}
+
+void PmdSet::forget(PortId port) {
+  std::erase_if(queue_counters_, [port](const auto& entry) { return entry.first.port == port; });
 }
 
 std::vector<PmdSet::Queue> PmdSet::queues() const {
   std::vector<Queue> out;
   out.reserve(current_.rx.size());
   for (const Polled& p : current_.rx) {
-    out.push_back(Queue{p.member, p.port, p.queue_id, queue_counters_.at({p.member, p.port, p.queue_id}).get()});
+    const QueueId id{p.member, p.port, p.queue_id};
+    out.push_back(Queue{id, queue_counters_.at(id).get()});
   }
   return out;
 }

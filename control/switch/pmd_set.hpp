@@ -10,7 +10,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "control/config/config.hpp"
@@ -44,10 +43,16 @@ class PmdSet {
     std::unique_ptr<ports::PortCounters[]> counters;  ///< by PortId
     std::unique_ptr<datapath::PmdThread> thread;      ///< null until start()
   };
-  struct Queue {
+  /// A queue, as one PMD has it.
+  struct QueueId {
     std::size_t member;
     flowtable::PortId port;
     std::uint16_t queue;
+
+    auto operator<=>(const QueueId&) const = default;
+  };
+  struct Queue {
+    QueueId id;
     const datapath::QueueCounters* counters;
   };
 
@@ -60,7 +65,9 @@ class PmdSet {
 
   /// Makes the PMDs use these ports and no others. When it returns, they do.
   void use(const std::vector<PortQueues>& ports);
-  /// Returns when every PMD has finished a loop.
+  /// What was counted for the queues of a port that is in use no more goes, so that its id begins anew.
+  void forget(flowtable::PortId port);
+  /// Returns when every PMD has finished a loop, or is outside of one.
   void wait() const;
   /// Signals PMDs whose loop has not advanced since the last call: a peer may hold one up in its eventfd write.
   void interrupt_stalled();
@@ -93,15 +100,14 @@ class PmdSet {
   [[nodiscard]] std::unique_ptr<const datapath::PortView> view_for(std::size_t member, const std::vector<Polled>& rx,
                                                                    const std::vector<PortQueues>& ports, Locks locks);
   datapath::TxLock* lock_of(flowtable::PortId port);
-  datapath::QueueCounters* counters_of(std::size_t member, flowtable::PortId port, std::uint16_t queue);
+  datapath::QueueCounters* counters_of(const QueueId& queue);
 
   PmdConfig config_;
   std::vector<Member> members_;
   Layout current_;
   /// One a port, for all of its queues: while layouts differ, a queue may be known by two numbers.
   std::map<flowtable::PortId, std::unique_ptr<datapath::TxLock>> locks_;
-  std::map<std::tuple<std::size_t, flowtable::PortId, std::uint16_t>, std::unique_ptr<datapath::QueueCounters>>
-      queue_counters_;
+  std::map<QueueId, std::unique_ptr<datapath::QueueCounters>> queue_counters_;
   std::vector<std::uint64_t> last_loops_;
 };
 

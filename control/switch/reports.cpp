@@ -47,13 +47,6 @@ ClearedQueue counted(const datapath::QueueCounters& c) {
 
 }  // namespace
 
-bool names_port(const Rule& rule, flowtable::PortId port) {
-  if (rule.mask.in_port != 0 && rule.value.in_port == port) return true;
-  return std::any_of(rule.actions.begin(), rule.actions.end(), [port](const RuleAction& a) {
-    return a.kind == RuleAction::Kind::edit && a.action.kind == flowtable::ActionKind::output && a.action.value == port;
-  });
-}
-
 void Switch::status(Then<StatusReport> then) {
   struct Counts {
     std::size_t flows, fdb, rules, upcalls;
@@ -142,11 +135,11 @@ std::vector<PmdReport> Switch::pmds() const {
   }
   for (const PmdSet::Queue& queue : impl_->pmds.queues()) {
     const ClearedQueue now = counted(*queue.counters);
-    const auto cleared = impl_->cleared_queues.find(queue.counters);
+    const auto cleared = impl_->cleared_queues.find(queue.id);
     const ClearedQueue then = cleared == impl_->cleared_queues.end() ? ClearedQueue{} : cleared->second;
-    out[queue.member].queues.push_back(PmdReport::Queue{impl_->names.name(queue.port), queue.queue,
-                                                        now.packets - then.packets, now.batches - then.batches,
-                                                        now.busy_cycles - then.busy_cycles});
+    out[queue.id.member].queues.push_back(PmdReport::Queue{impl_->names.name(queue.id.port), queue.id.queue,
+                                                           now.packets - then.packets, now.batches - then.batches,
+                                                           now.busy_cycles - then.busy_cycles});
   }
   return out;
 }
@@ -154,9 +147,10 @@ std::vector<PmdReport> Switch::pmds() const {
 MemoryReport Switch::memory() const {
   MemoryReport report{};
   report.resident_bytes = resident_bytes();
-  report.mbufs = impl_->mbufs;
-  report.mbufs_free = rte_mempool_avail_count(impl_->pool.get());
-  report.mbuf_bytes = impl_->mbufs * std::size_t{impl_->pool->elt_size};
+  const ports::PortPools::Usage of_ports = impl_->port_pools.usage();
+  report.mbufs = impl_->pool->size + of_ports.mbufs;
+  report.mbufs_free = rte_mempool_avail_count(impl_->pool.get()) + of_ports.free;
+  report.mbuf_bytes = impl_->pool->size * std::size_t{impl_->pool->elt_size} + of_ports.bytes;
   for (const PmdSet::Member& member : impl_->pmds.members()) {
     report.flow_table_bytes += member.pmd->table().reserved_bytes();
   }
@@ -225,8 +219,7 @@ void Switch::clear_stats() {
     impl_->cleared_pmds.push_back(counted(member.pmd->counters()));
   }
   impl_->cleared_queues.clear();
-  for (const PmdSet::Queue& queue : impl_->pmds.queues())
-    impl_->cleared_queues[queue.counters] = counted(*queue.counters);
+  for (const PmdSet::Queue& queue : impl_->pmds.queues()) impl_->cleared_queues[queue.id] = counted(*queue.counters);
 }
 
 }  // namespace sluice::control

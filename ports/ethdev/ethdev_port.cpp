@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 
 #include <rte_bus.h>
 #include <rte_cycles.h>
 #include <rte_dev.h>
+#include <rte_devargs.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf_dyn.h>
@@ -15,6 +17,8 @@ namespace sluice::ports::ethdev {
 
 namespace {
 
+/// What fits into one mbuf, behind the headroom.
+constexpr std::uint32_t kOneMbuf = RTE_MBUF_DEFAULT_BUF_SIZE - RTE_PKTMBUF_HEADROOM;
 constexpr std::uint64_t kRxChecksums = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
 constexpr std::uint64_t kTxChecksums =
     RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
@@ -32,6 +36,14 @@ rte_eth_dev_info info_of(std::uint16_t device) {
   rte_eth_dev_info info{};
   rte_eth_dev_info_get(device, &info);
   return info;
+}
+
+/// Undoes a probe that brought no Ethernet device.
+void remove_probed(const std::string& text) {
+  rte_devargs devargs{};
+  if (rte_devargs_parse(&devargs, text.c_str()) != 0) return;
+  static_cast<void>(rte_eal_hotplug_remove(rte_bus_name(devargs.bus), devargs.name));
+  std::free(devargs.data);  // what rte_devargs_parse() allocated
 }
 
 /// Worth asking for where hardware does it. Drivers of virtual devices would do it in software, for every frame, and
@@ -72,7 +84,29 @@ tl::expected<void, std::string> EthdevPort::attach() {
       break;
     }
   }
-  if (device_ == kNoDevice) return failed(options_, "is attached, but is no Ethernet device", 0);
+  if (device_ == kNoDevice) {
+    remove_probed(options_.devargs);
+    return failed(options_, "is no Ethernet device", 0);
+  }
+  return {};
+}
+
+tl::expected<void, std::string> EthdevPort::check_mtu() const {
+  const rte_eth_dev_info info = info_of(device_);
+  // A device that cannot be told an MTU takes frames of any length that fit its buffers, and the switch sees to it.
+  if (info.max_mtu != 0 && (options_.mtu > info.max_mtu || options_.mtu < info.min_mtu)) {
+    return failed(options_,
+                  "mtu: " + std::to_string(options_.mtu) + " is not one of the device's, " +
+                      std::to_string(info.min_mtu) + " to " + std::to_string(info.max_mtu),
+                  0);
+  }
+  if (!chains_ && options_.mtu + kFrameOverhead > kOneMbuf) {
+    return failed(options_,
+                  "mtu: frames of " + std::to_string(options_.mtu) +
+                      " take more than one buffer, and the device sends from one; right is at most " +
+                      std::to_string(kOneMbuf - kFrameOverhead),
+                  0);
+  }
   return {};
 }
 
@@ -106,13 +140,8 @@ tl::expected<void, std::string> EthdevPort::configure() {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     conf.rx_adv_conf.rss_conf.rss_hf = kRss & info.flow_type_rss_offloads;
   }
-  // A device that cannot be told an MTU takes frames of any length that fit its buffers, and the switch sees to it.
-  if (info.max_mtu != 0 && (options_.mtu > info.max_mtu || options_.mtu < info.min_mtu)) {
-    return failed(options_,
-                  "mtu: " + std::to_string(options_.mtu) + " is not one of the device's, " +
-                      std::to_string(info.min_mtu) + " to " + std::to_string(info.max_mtu),
-                  0);
-  }
+  chains_ = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+  if (const auto good = check_mtu(); !good) return good;
   if (const int error = rte_eth_dev_configure(device_, options_.queues, options_.queues, &conf); error != 0) {
     return failed(options_, "cannot be configured with " + std::to_string(options_.queues) + " queues", error);
   }
@@ -127,8 +156,11 @@ tl::expected<void, std::string> EthdevPort::set_up_queues() {
   }
   const int node = rte_eth_dev_socket_id(device_);
   const auto socket = static_cast<unsigned>(node);
+  auto pool = options_.pools->make(options_.name, options_.queues * (unsigned{rx_size} + tx_size), node);
+  if (!pool) return failed(options_, "its buffers cannot be had: " + pool.error(), 0);
+  pool_ = *pool;
   for (std::uint16_t queue = 0; queue < options_.queues; ++queue) {
-    if (const int error = rte_eth_rx_queue_setup(device_, queue, rx_size, socket, nullptr, options_.pool); error != 0) {
+    if (const int error = rte_eth_rx_queue_setup(device_, queue, rx_size, socket, nullptr, pool_); error != 0) {
       return failed(options_, "Rx queue " + std::to_string(queue) + " cannot be set up", error);
     }
     if (const int error = rte_eth_tx_queue_setup(device_, queue, tx_size, socket, nullptr); error != 0) {
@@ -137,8 +169,9 @@ tl::expected<void, std::string> EthdevPort::set_up_queues() {
     auto pair = std::make_unique<EthdevQueue>();
     pair->device = device_;
     pair->queue = queue;
-    pair->pool = options_.pool;
+    pair->pool = pool_;
     pair->tx = tx_;
+    pair->chains = chains_;
     pair->max_frame = options_.mtu + kFrameOverhead;
     queues_.push_back(std::move(pair));
   }
@@ -178,6 +211,7 @@ EthdevPort::~EthdevPort() {
   if (started_) static_cast<void>(rte_eth_dev_stop(device_));
   static_cast<void>(rte_eth_dev_close(device_));
   static_cast<void>(rte_dev_remove(device));
+  if (pool_ != nullptr) options_.pools->retire(pool_);
 }
 
 std::vector<RxQueue> EthdevPort::rx_queues() {

@@ -12,6 +12,7 @@
 #include "ports/ethdev/ethdev_queue.hpp"
 #include "ports/ethdev/pacer.hpp"
 #include "ports/port.hpp"
+#include "ports/port_pools.hpp"
 
 namespace sluice::ports::ethdev {
 
@@ -21,7 +22,7 @@ struct EthdevOptions {
   std::uint16_t queues = 1;         ///< Rx and Tx each
   std::uint16_t queue_size = 1024;  ///< descriptors; adjusted to what the device can have
   std::uint16_t mtu = 1500;
-  rte_mempool* pool = nullptr;  ///< of make_mbuf_pool; outlives the port and every frame that came from it
+  PortPools* pools = nullptr;  ///< gives the port its buffers; outlives it
   enum class Pace : std::uint8_t { none, recorded, rate };
   Pace pace = Pace::none;
   double rate = 0;  ///< Pace::rate: frames a second, over all of a queue's
@@ -43,6 +44,7 @@ class EthdevPort final : public Port {
  private:
   explicit EthdevPort(const EthdevOptions& options) : options_(options) {}
   [[nodiscard]] tl::expected<void, std::string> attach();
+  [[nodiscard]] tl::expected<void, std::string> check_mtu() const;
   [[nodiscard]] tl::expected<void, std::string> configure();
   [[nodiscard]] tl::expected<void, std::string> set_up_queues();
   [[nodiscard]] tl::expected<void, std::string> start();
@@ -52,8 +54,10 @@ class EthdevPort final : public Port {
   const EthdevOptions options_;
   std::uint16_t device_ = kNoDevice;  ///< DPDK's port id
   bool started_ = false;
+  rte_mempool* pool_ = nullptr;  ///< the port's own, of options_.pools
   std::string driver_;
   TxCapabilities tx_;
+  bool chains_ = false;  ///< it sends frames of more than one mbuf
   std::vector<std::unique_ptr<EthdevQueue>> queues_;
   std::vector<std::unique_ptr<Pacer>> pacers_;
 };

@@ -15,11 +15,22 @@ namespace sluice::ports::ethdev {
 namespace {
 
 constexpr std::uint16_t kTxBatch = 64;
+/// Of a pool, the part (one in so many) that stays out of other ports' Tx rings.
+constexpr std::uint32_t kKeptFree = 8;
+
+/// Whether an mbuf may stay in this queue's ring, where drivers leave what they have sent until they need the room. The
+/// last of another port's buffers are not for that: with all of them in Tx rings it would never receive again.
+bool can_keep(const EthdevQueue& queue, const rte_mbuf& mbuf) {
+  return mbuf.pool == queue.pool ||
+         rte_mempool_get_ops(mbuf.pool->ops_index)->get_count(mbuf.pool) >= mbuf.pool->size / kKeptFree;
+}
 
 /// The mbuf that a frame leaves in: its own at its last transmit, else a copy.
-rte_mbuf* mbuf_of(Frame& frame, rte_mempool* pool) {
+rte_mbuf* mbuf_of(Frame& frame, const EthdevQueue& queue) {
   --frame.outputs;
-  return frame.outputs == 0 && frame.mbuf != nullptr ? take_mbuf(frame, pool) : to_mbuf(frame, pool);
+  const bool own = frame.outputs == 0 && frame.mbuf != nullptr && (queue.chains || frame.rest_count == 0) &&
+                   can_keep(queue, *frame.mbuf);
+  return own ? take_mbuf(frame, queue.pool) : to_mbuf(frame, queue.pool);
 }
 
 /// Puts frames into mbufs that are ready for the device. Returns how many; the others are counted and gone.
@@ -32,7 +43,7 @@ std::uint16_t gather(EthdevQueue& queue, std::span<Frame* const> frames, std::sp
     const Offload offload = frame->offload;
     const std::uint16_t l3_offset = frame->l3_offset;
     const std::uint16_t l4_offset = frame->l4_offset;
-    rte_mbuf* const mbuf = mbuf_of(*frame, queue.pool);
+    rte_mbuf* const mbuf = mbuf_of(*frame, queue);
     if (mbuf == nullptr) {
       counters.drop(DropReason::tx_no_memory);
     } else if (!ask_device(*mbuf, offload, l3_offset, l4_offset)) {

@@ -16,9 +16,10 @@ class Pacer;
 struct alignas(64) EthdevQueue {
   std::uint16_t device;  ///< DPDK's port id
   std::uint16_t queue;
-  rte_mempool* pool;  ///< where frames that come from a guest get their mbufs
+  rte_mempool* pool;  ///< the port's own: for its Rx ring, and for frames to be sent that are in no mbuf
   TxCapabilities tx;
   std::uint32_t max_frame;  ///< bytes: what the device takes, MTU and Ethernet header
+  bool chains = true;       ///< the device sends frames of more than one mbuf
   Pacer* pacer = nullptr;   ///< null: frames are received as fast as the device has them
 };
 

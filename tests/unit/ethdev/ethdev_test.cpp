@@ -27,6 +27,7 @@ using ports::ethdev::EthdevPort;
 using ports::ethdev::Pacer;
 using test::Bytes;
 using test::GuestFrame;
+using test::port_pools;
 using test::shared_pool;
 
 Bytes counting(std::size_t size) {
@@ -144,6 +145,7 @@ TEST(MbufFrame, an_empty_pool_gives_nothing_and_keeps_nothing) {
 TEST(MbufFrame, a_pool_that_does_not_fit_says_what_would_help) {
   const auto pool = ports::make_mbuf_pool("vast", 4'000'000, -1);
   ASSERT_FALSE(pool);
+  EXPECT_NE(pool.error().find(" MiB more (memory.amount)"), std::string::npos) << pool.error();
   EXPECT_NE(pool.error().find("4000000 mbufs"), std::string::npos) << pool.error();
 }
 
@@ -178,28 +180,125 @@ TEST(EthdevPort, errors_name_the_port_the_device_and_the_reason) {
     const auto port = EthdevPort::create(options);
     return port ? std::string("no error") : port.error();
   };
-  rte_mempool* pool = shared_pool();
-  EXPECT_EQ(error({.name = "x", .devargs = "net_nonsense0", .pool = pool}).find("port 'x': device 'net_nonsense0': "),
+  ports::PortPools* const pools = port_pools();
+  EXPECT_EQ(error({.name = "x", .devargs = "net_nonsense0", .pools = pools}).find("port 'x': device 'net_nonsense0': "),
             0U);
   EXPECT_NE(
-      error({.name = "x", .devargs = "net_pcap7,rx_pcap=/nowhere/a.pcap", .pool = pool}).find("cannot be attached"),
+      error({.name = "x", .devargs = "net_pcap7,rx_pcap=/nowhere/a.pcap", .pools = pools}).find("cannot be attached"),
       std::string::npos);
-  EXPECT_NE(error({.name = "x", .devargs = "net_ring_e", .queues = 40, .pool = pool})
+  EXPECT_NE(error({.name = "x", .devargs = "net_ring_e", .queues = 40, .pools = pools})
                 .find("queues: 40 are asked for, the device has 16"),
             std::string::npos);
-  auto first = EthdevPort::create({.name = "x", .devargs = "net_null_e", .pool = pool});
+  auto first = EthdevPort::create({.name = "x", .devargs = "net_null_e", .pools = pools});
   ASSERT_TRUE(first) << first.error();
-  EXPECT_NE(error({.name = "y", .devargs = "net_null_e", .pool = pool}).find("is in use by another port"),
+  EXPECT_NE(error({.name = "y", .devargs = "net_null_e", .pools = pools}).find("is in use by another port"),
             std::string::npos);
 }
 
 TEST(EthdevPort, a_removed_device_can_be_attached_again) {
   for (int i = 0; i < 3; ++i) {
-    auto port = EthdevPort::create({.name = "x", .devargs = "net_null_again", .queues = 1, .pool = shared_pool()});
+    auto port = EthdevPort::create({.name = "x", .devargs = "net_null_again", .queues = 1, .pools = port_pools()});
     ASSERT_TRUE(port) << port.error();
     EXPECT_EQ((*port)->rx_queues().size(), 1U);
     EXPECT_EQ((*port)->status().state, "up");
   }
+}
+
+TEST(EthdevPort, a_device_that_is_none_of_ethernet_does_not_stay) {
+  test::start_dpdk();
+  for (int i = 0; i < 2; ++i) {
+    const auto port = EthdevPort::create({.name = "x", .devargs = "baseband_null0", .pools = port_pools()});
+    ASSERT_FALSE(port);
+    EXPECT_EQ(port.error(), "port 'x': device 'baseband_null0': is no Ethernet device");
+  }
+}
+
+TEST(EthdevPort, has_buffers_of_its_own_and_leaves_those_of_others_alone) {
+  ports::PortPools pools(1);
+  const auto others = rte_mempool_avail_count(shared_pool());
+  {
+    auto port = EthdevPort::create({.name = "x", .devargs = "net_null_own", .queue_size = 512, .pools = &pools});
+    ASSERT_TRUE(port) << port.error();
+    EXPECT_GE(pools.usage().mbufs, 2U * 512);
+    auto burst = std::make_unique<ports::Burst>();
+    ports::PortCounters counters;
+    auto rx = (*port)->rx_queues().front();
+    rx.receive(*burst, counters);
+    EXPECT_EQ(burst->count, ports::kBurstSize);
+    EXPECT_EQ(rte_mempool_avail_count(shared_pool()), others);
+    rx.release(*burst);
+  }
+  EXPECT_EQ(pools.usage().free, pools.usage().mbufs);
+}
+
+TEST(EthdevPort, that_cannot_have_its_buffers_says_what_would_be_right) {
+  ports::PortPools pools(1'000'000);
+  const auto port = EthdevPort::create({.name = "x", .devargs = "net_null_big", .pools = &pools});
+  ASSERT_FALSE(port);
+  EXPECT_EQ(port.error().find("port 'x': device 'net_null_big': its buffers cannot be had: "), 0U) << port.error();
+  EXPECT_NE(port.error().find(" MiB more (memory.amount)"), std::string::npos) << port.error();
+}
+
+TEST(PortPools, a_pool_stays_until_its_last_mbuf_is_back) {
+  test::start_dpdk();
+  ports::PortPools pools(1);
+  auto made = pools.make("x", 100, -1);
+  ASSERT_TRUE(made) << made.error();
+  rte_mbuf* const waiting = rte_pktmbuf_alloc(*made);
+  int waits = 0;
+  const auto wait = [&] { ++waits; };
+  pools.collect(wait);
+  EXPECT_TRUE(pools.retired().empty()) << "its port is there";
+  pools.retire(*made);
+  pools.collect(wait);
+  pools.collect(wait);
+  ASSERT_EQ(pools.retired().size(), 1U);
+  EXPECT_EQ(pools.retired()[0].port, "x");
+  EXPECT_EQ(pools.retired()[0].missing, 1U);
+  EXPECT_EQ(pools.retired()[0].looks, 2U);
+  EXPECT_EQ(waits, 0);
+  rte_pktmbuf_free(waiting);
+  pools.collect(wait);
+  EXPECT_EQ(waits, 1) << "a PMD may still be giving it back";
+  EXPECT_TRUE(pools.retired().empty());
+  EXPECT_EQ(pools.usage().mbufs, 0U);
+}
+
+TEST(EthdevQueue, the_last_buffers_of_another_port_are_copied_and_not_kept) {
+  test::World world(1);
+  auto small = ports::make_mbuf_pool("small_q", 16, -1);
+  ASSERT_TRUE(small) << small.error();
+  std::vector<rte_mbuf*> held;
+  const auto sent_as_it_was = [&] {
+    rte_mbuf* const mbuf = ports::to_mbuf(GuestFrame(counting(100)).frame(), small->get());
+    InMbuf in(mbuf);
+    in.frame.outputs = 1;
+    const std::array<Frame*, 1> frames{&in.frame};
+    world.view.tx[0].queues[0].transmit(frames, world.in());
+    return in.frame.mbuf == nullptr;
+  };
+  EXPECT_TRUE(sent_as_it_was());
+  for (int i = 0; i < 15; ++i) held.push_back(rte_pktmbuf_alloc(small->get()));
+  std::erase(held, nullptr);
+  rte_pktmbuf_free(held.back());
+  held.pop_back();
+  EXPECT_FALSE(sent_as_it_was());
+  EXPECT_EQ(world.received(0), (std::vector<Bytes>{counting(100), counting(100)}));
+  rte_pktmbuf_free_bulk(held.data(), static_cast<unsigned>(held.size()));
+  EXPECT_EQ(rte_mempool_avail_count(small->get()), 16U);
+}
+
+TEST(EthdevQueue, a_device_that_sends_no_chains_is_given_none) {
+  test::World world(1);
+  auto& queue = world.queue(0);
+  queue.chains = false;
+  InMbuf in(pieces(counting(500), 200, ports::kHeadroom));
+  ASSERT_NE(in.frame.rest_count, 0);
+  in.frame.outputs = 1;
+  const std::array<Frame*, 1> frames{&in.frame};
+  ports::ethdev::transmit(queue, frames, world.in());
+  EXPECT_NE(in.frame.mbuf, nullptr) << "copied";
+  EXPECT_EQ(world.received(0), (std::vector<Bytes>{counting(500)}));
 }
 
 TEST(EthdevQueue, an_mbuf_is_taken_by_the_last_transmit_and_not_before) {
@@ -237,7 +336,7 @@ TEST(EthdevPort, a_capture_is_received_whole_and_what_is_sent_is_written) {
   const std::string out = in + ".out";
   {
     auto port = EthdevPort::create(
-        {.name = "c", .devargs = "net_pcap_c,rx_pcap=" + in + ",tx_pcap=" + out, .pool = shared_pool()});
+        {.name = "c", .devargs = "net_pcap_c,rx_pcap=" + in + ",tx_pcap=" + out, .pools = port_pools()});
     ASSERT_TRUE(port) << port.error();
     auto rx = (*port)->rx_queues().front();
     auto tx = (*port)->tx_queues().front();
@@ -276,7 +375,7 @@ TEST(EthdevPort, a_capture_is_received_whole_and_what_is_sent_is_written) {
 
 TEST(Pacer, recorded_frames_are_due_as_far_apart_as_they_were_captured) {
   const std::string in = capture("paced", 3);
-  auto port = EthdevPort::create({.name = "c", .devargs = "net_pcap_p,rx_pcap=" + in, .pool = shared_pool()});
+  auto port = EthdevPort::create({.name = "c", .devargs = "net_pcap_p,rx_pcap=" + in, .pools = port_pools()});
   ASSERT_TRUE(port) << port.error();
   Pacer::Clock clock{.tsc_hz = 1e6};
   ASSERT_EQ(rte_mbuf_dyn_rx_timestamp_register(&clock.stamp_offset, &clock.stamp_flag), 0);
@@ -299,7 +398,7 @@ TEST(Pacer, recorded_frames_are_due_as_far_apart_as_they_were_captured) {
 TEST(Pacer, no_more_frames_come_than_the_rate_allows) {
   auto port = EthdevPort::create({.name = "n",
                                   .devargs = "net_null_paced",
-                                  .pool = shared_pool(),
+                                  .pools = port_pools(),
                                   .pace = EthdevOptions::Pace::rate,
                                   .rate = 1000});
   ASSERT_TRUE(port) << port.error();

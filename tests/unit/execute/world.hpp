@@ -44,6 +44,13 @@ inline rte_mempool* shared_pool() {
   return pool->get();
 }
 
+/// For ports that are ethdevs.
+inline ports::PortPools* port_pools() {
+  start_dpdk();
+  static auto* const pools = new ports::PortPools(0);  // outlives all static ports
+  return pools;
+}
+
 /// A frame as a guest would have sent it: the head in a HeadSlot, the rest in pieces of memory that is not ours.
 class GuestFrame {
  public:
@@ -94,7 +101,8 @@ inline std::uint16_t next_ring() {
   static std::vector<std::unique_ptr<ports::ethdev::EthdevPort>> all;
   if (spare_rings().empty()) {
     const std::string device = "net_ring_t" + std::to_string(all.size());
-    auto port = ports::ethdev::EthdevPort::create({.name = "p", .devargs = device, .pool = shared_pool()});
+    auto port =
+        ports::ethdev::EthdevPort::create({.name = "p", .devargs = device, .queue_size = 64, .pools = port_pools()});
     if (!port) {
       std::fprintf(stderr, "%s\n", port.error().c_str());
       std::abort();
@@ -139,6 +147,8 @@ class World {
       for (const auto& queue : queues_[port]) spare_rings().push_back(queue->device);
     }
   }
+
+  ports::ethdev::EthdevQueue& queue(flowtable::PortId port) { return *queues_[port].front(); }
 
   /// What port's queues may leave undone.
   void set_capabilities(flowtable::PortId port, ports::TxCapabilities can) {

@@ -203,6 +203,39 @@ TEST(SlowPath, a_port_that_left_is_forgotten_when_no_pmd_can_name_it) {
   EXPECT_TRUE(world.slow->forgotten(2));
 }
 
+TEST(SlowPath, a_port_whose_packets_still_wait_is_not_forgotten) {
+  World world;
+  world.port(1);
+  world.port(2);
+  // One that a command on its way will send up again, more of another port than a round takes, and one behind them.
+  world.pmd->packet(world.key(tcp(1, 2, 60000)), world.now);
+  world.slow->add_rule(world.parsed("tcp,tp_src=60000,actions=drop"));
+  world.slow->run_once(world.now);
+  for (unsigned i = 0; i < 3000; ++i) world.pmd->packet(world.key(tcp(2, 1, i, "in_port=p2")), world.now);
+  world.pmd->packet(world.key(tcp(1, 2, 60001)), world.now);
+  world.slow->remove_port(1);
+  ASSERT_EQ(world.pmd->waiting(1), 2U);
+  for (unsigned round = 0; !world.slow->forgotten(1); ++round) {
+    ASSERT_LT(round, 10000U) << "forgotten some time";
+    world.slow->run_once(world.now);
+    if (world.slow->forgotten(1)) break;
+    world.pmd->run(world.now, 20);
+  }
+  EXPECT_EQ(world.pmd->waiting(1), 0U);
+}
+
+TEST(Sweep, a_table_of_the_capacity_for_a_limit_holds_that_many_flows_and_few_more) {
+  for (const std::size_t limit : {1U, 2U, 31U, 32U, 100U, 1000U, 65536U, 1'000'000U, 8'000'000U}) {
+    const auto capacity = Sweep::capacity_for(limit);
+    SlowPathOptions options;
+    options.flows.limit = static_cast<std::uint32_t>(limit);
+    const World world(options, capacity);
+    EXPECT_EQ(world.slow->flows_allowed(0), limit) << capacity;
+    EXPECT_LE(capacity, limit + limit / 30 + 2);
+  }
+  EXPECT_EQ(Sweep::capacity_for(1U << 24U), flowtable::FlowTable::kMaxCapacity);
+}
+
 TEST(SlowPath, packets_of_a_port_that_is_not_there_are_given_up) {
   World world;
   world.port(1);
