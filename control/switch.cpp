@@ -1,7 +1,7 @@
 // Starting, changing and stopping a switch. What it reports is in switch/reports.cpp.
 #include "control/switch.hpp"
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <rte_version.h>
 #include <sched.h>
 #include <sys/random.h>
@@ -11,7 +11,9 @@
 #include <set>
 #include <utility>
 
+#include "control/config/load.hpp"
 #include "control/log.hpp"
+#include "control/rules/judge.hpp"
 #include "control/rules/parse.hpp"
 #include "control/switch/impl.hpp"
 #include "control/switch/make_port.hpp"
@@ -67,9 +69,7 @@ ports::EalOptions eal_options(const Config& config) {
   ports::EalOptions options;
   options.hugepages = config.memory.hugepages;
   options.megabytes = config.memory.megabytes;
-  // With hugepages also for a NIC that `port add` brings later; without them it brings none.
-  options.pci = config.memory.hugepages || std::any_of(config.ports.begin(), config.ports.end(),
-                                                       [](const PortConfig& p) { return p.type == "pci"; });
+  options.pci = config.memory.hugepages;  // for a NIC that is there or that `port add` brings
   options.log = [log = port_log()](unsigned level, std::string_view line) {
     const auto severity = level <= 4   ? ports::Severity::error  // RTE_LOG_ERR
                           : level == 5 ? ports::Severity::warning
@@ -122,12 +122,10 @@ Expected<void> Switch::Impl::set_up(SlowPath& slow) {
     slow.set_port(*id, port.name, port.vlan);
     ports.add(*id, port, nullptr);
   }
-  for (const RuleText& text : config.rules) {
-    auto rule = parse_rule(text.text, names);
-    if (!rule) return tl::unexpected(Error{fmt::format("{}: {}", text.where, rule.error().message)});
-    rules.push_back(*rule);
-    slow.add_rule(std::move(*rule));
-  }
+  auto judged = judge_rules(config.rules, names);
+  if (!judged) return tl::unexpected(Error{fmt::format("{}", fmt::join(judged.error(), "\n"))});
+  rules = *judged;
+  for (Rule& rule : *judged) slow.add_rule(std::move(rule));
   return {};
 }
 
@@ -242,10 +240,8 @@ void Switch::delete_rules(const std::string& text, Then<Expected<std::size_t>> t
 void Switch::add_port(const PortConfig& config, Then<Expected<void>> then) {
   const auto id = impl_->ports.reserve(config);
   if (!id) return then(tl::unexpected(id.error()));
-  if (config.type == "pci" && !impl_->config.memory.hugepages) {
-    return then(tl::unexpected(Error{fmt::format(
-        "port '{}': a PCI device needs hugepages, which have to be there from the start (memory.hugepages: true)",
-        config.name)}));
+  if (const std::string unfit = unfit_for_memory(config, impl_->config.memory); !unfit.empty()) {
+    return then(tl::unexpected(Error{fmt::format("port '{}': {}", config.name, unfit)}));
   }
   auto opened = make_port(config, impl_->host, impl_->port_pools);
   if (!opened) return then(tl::unexpected(opened.error()));

@@ -9,21 +9,23 @@
 
 #include "control/cli/commands.hpp"
 #include "control/config/load.hpp"
-#include "control/rules/parse.hpp"
+#include "control/rules/judge.hpp"
 
 namespace sluice::control {
 
 tl::expected<Config, std::vector<std::string>> checked_config(const std::string& path) {
   auto config = load_config(path);
-  if (!config) return tl::make_unexpected(std::move(config.error().lines));
-
-  PortNames names;
-  flowtable::PortId next_id = 1;
-  for (const PortConfig& port : config->ports) names.add(port.name, next_id++);
   std::vector<std::string> errors;
-  for (const RuleText& rule : config->rules) {
-    if (const auto parsed = parse_rule(rule.text, names); !parsed) {
-      errors.push_back(fmt::format("{}: rule '{}': {}", rule.where, rule.text, parsed.error().message));
+  if (!config) errors = std::move(config.error().lines);
+  const Config* readable = config ? &*config : config.error().rest ? &*config.error().rest : nullptr;
+  if (readable != nullptr) {
+    PortNames names;
+    flowtable::PortId next_id = 1;
+    for (const PortConfig& port : readable->ports) {
+      if (!names.id(port.name)) names.add(port.name, next_id++);
+    }
+    if (const auto rules = judge_rules(readable->rules, names); !rules) {
+      errors.insert(errors.end(), rules.error().begin(), rules.error().end());
     }
   }
   if (!errors.empty()) return tl::make_unexpected(std::move(errors));

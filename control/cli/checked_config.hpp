@@ -10,8 +10,8 @@
 
 namespace sluice::control {
 
-/// The configuration, or every error in it, a line each with its place. Rules are judged once the rest is right: which
-/// ports they may name is not known before.
+/// The configuration, or every error in it, a line each with its place. Rules are judged also
+/// if other things are wrong, unless a port's name could not be read: which ports they may name is then not known.
 [[nodiscard]] tl::expected<Config, std::vector<std::string>> checked_config(const std::string& path);
 
 /// Prints the errors to stderr, and how many there are; returns kFailed.

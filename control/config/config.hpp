@@ -88,7 +88,9 @@ struct FlowConfig {
 
 struct RuleText {
   std::string text;
-  std::string where;  ///< "switch.yaml:12:5"
+  std::string where;    ///< "switch.yaml:12:5"
+  std::string line{};   ///< "switch.yaml:12" if the text stands there just as it is; else empty
+  unsigned column = 1;  ///< in that line, of the text's first character
 };
 
 struct Config {

@@ -1,5 +1,6 @@
 #include "control/config/load.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -48,6 +49,8 @@ void load_ports(Mapping& root, Config& config, Diagnostics& diagnostics) {
     config.ports.push_back(load_port(node, label, diagnostics));
     const std::string& name = config.ports.back().name;
     places.push_back({name.empty() ? label : fmt::format("{} {}", label, in_quotes(name)), node.mark});
+    const std::string unfit = unfit_for_memory(config.ports.back(), config.memory);
+    if (!unfit.empty()) diagnostics.add(node.mark, fmt::format("{}: {}", places.back().label, unfit));
   });
   if (config.ports.size() > flowtable::kMaxPorts) {
     root.wrong("ports", fmt::format("{} ports, a switch has at most {}", config.ports.size(), flowtable::kMaxPorts));
@@ -55,7 +58,18 @@ void load_ports(Mapping& root, Config& config, Diagnostics& diagnostics) {
   compare_ports(config, places, diagnostics);
 }
 
-void load_rules(Mapping& root, Config& config, Diagnostics& diagnostics) {
+/// Whether `value` stands in the text just so from `mark` on: then its columns are the file's.
+bool stands_at(std::string_view text, Mark mark, std::string_view value) {
+  for (unsigned line = 1; line < mark.line; ++line) {
+    const std::size_t end = text.find('\n');
+    if (end == std::string_view::npos) return false;
+    text.remove_prefix(end + 1);
+  }
+  const std::size_t at = mark.column - 1;
+  return at <= text.size() && text.substr(at).starts_with(value) && text.substr(0, at).find('\n') == text.npos;
+}
+
+void load_rules(std::string_view text, Mapping& root, Config& config, Diagnostics& diagnostics) {
   root.items("rules", [&](const Node& node, const std::string& label) {
     if (node.kind != Node::Kind::scalar || node.text.empty()) {
       diagnostics.add(
@@ -66,11 +80,13 @@ void load_rules(Mapping& root, Config& config, Diagnostics& diagnostics) {
     }
     // A quote stands in front of the rule's first column.
     const Mark mark{node.mark.line, node.mark.column + (node.plain ? 0U : 1U)};
-    config.rules.push_back({node.text, diagnostics.where(mark)});
+    const std::string line =
+        stands_at(text, mark, node.text) ? fmt::format("{}:{}", diagnostics.source(), mark.line) : std::string();
+    config.rules.push_back({node.text, diagnostics.where(mark), line, mark.column});
   });
 }
 
-Config load_document(const Node& document, Diagnostics& diagnostics) {
+Config load_document(std::string_view text, const Node& document, Diagnostics& diagnostics) {
   Config config;
   config.source = diagnostics.source();
   Mapping root(document, "", diagnostics);
@@ -81,16 +97,21 @@ Config load_document(const Node& document, Diagnostics& diagnostics) {
   load_control(root, config.control_socket);
   load_ports(root, config, diagnostics);
   load_pmd(root, config.ports, config.pmd);
-  load_rules(root, config, diagnostics);
+  load_rules(text, root, config, diagnostics);
   root.finish();
   return config;
 }
 
 tl::unexpected<LoadErrors> failed(const std::string& path, int error) {
-  return tl::unexpected(LoadErrors{{fmt::format("{}: cannot be read: {}", path, std::strerror(error))}});
+  return tl::unexpected(LoadErrors{{fmt::format("{}: cannot be read: {}", path, std::strerror(error))}, {}});
 }
 
 }  // namespace
+
+std::string unfit_for_memory(const PortConfig& port, const MemoryConfig& memory) {
+  if (port.type != "pci" || memory.hugepages) return {};
+  return "a PCI device needs hugepages, and memory.hugepages is false; right is true, from the switch's start";
+}
 
 tl::expected<Config, LoadErrors> parse_config(std::string_view text, const std::string& source) {
   Diagnostics diagnostics(source);
@@ -99,9 +120,11 @@ tl::expected<Config, LoadErrors> parse_config(std::string_view text, const std::
     diagnostics.add({}, "is empty; a configuration has at least 'ports'");
   }
   Config config;
-  if (diagnostics.empty()) config = load_document(*document, diagnostics);
-  if (!diagnostics.empty()) return tl::unexpected(LoadErrors{diagnostics.lines()});
-  return config;
+  if (diagnostics.empty()) config = load_document(text, *document, diagnostics);
+  if (diagnostics.empty()) return config;
+  const bool names_known =
+      std::all_of(config.ports.begin(), config.ports.end(), [](const PortConfig& port) { return !port.name.empty(); });
+  return tl::unexpected(LoadErrors{diagnostics.lines(), names_known ? std::optional(std::move(config)) : std::nullopt});
 }
 
 tl::expected<Config, LoadErrors> load_config(const std::string& path) {

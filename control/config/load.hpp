@@ -5,6 +5,7 @@
 // as text with their places; their own parser judges them.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,8 @@ namespace sluice::control {
 /// All that is wrong, a line each, in the file's order: "switch.yaml:12:5: ports[2] 'vm1': …".
 struct LoadErrors {
   std::vector<std::string> lines;
+  /// What of it could be read, if that is all ports' names and the rules: rules can then be judged as well.
+  std::optional<Config> rest;
 };
 
 /// Reads and checks a file.
@@ -31,5 +34,8 @@ struct LoadErrors {
 /// (lists with commas: vlan.trunk=10,20-30), or the mapping as it would stand in a file, `{name: vm3, …}`, JSON
 /// included. What other ports claim is not known here: see PortConfig::claims.
 [[nodiscard]] Expected<PortConfig> parse_port(std::string_view text);
+
+/// Why a port cannot be with this memory, and what would be right; empty if it can. Checked for a file's ports already.
+[[nodiscard]] std::string unfit_for_memory(const PortConfig& port, const MemoryConfig& memory);
 
 }  // namespace sluice::control

@@ -4,8 +4,9 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include "control/rules/parse.hpp"
+#include "control/rules/judge.hpp"
 #include "ports/frame.hpp"
 
 namespace sluice::control {
@@ -84,13 +85,9 @@ Expected<void> ReplayedSwitch::build(const Config& config) {
 }
 
 Expected<void> ReplayedSwitch::add_rules(const Config& config) {
-  for (const RuleText& text : config.rules) {
-    auto rule = parse_rule(text.text, slow_path_->port_names());
-    if (!rule) {
-      return tl::unexpected(Error{fmt::format("{}: rule '{}': {}", text.where, text.text, rule.error().message)});
-    }
-    slow_path_->add_rule(*std::move(rule));
-  }
+  auto rules = judge_rules(config.rules, slow_path_->port_names());
+  if (!rules) return tl::unexpected(Error{fmt::format("{}", fmt::join(rules.error(), "\n"))});
+  for (Rule& rule : *rules) slow_path_->add_rule(std::move(rule));
   return {};
 }
 

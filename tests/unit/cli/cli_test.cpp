@@ -164,9 +164,22 @@ TEST(CliConfigTest, check_says_every_wrong_rule_with_its_place) {
                          "  - in_port=vm1,actions=normal\n  - tp_dst=22,actions=drop\n";
   const Outcome outcome = sluice({"check", path.c_str()});
   EXPECT_EQ(outcome.exit, 1);
-  EXPECT_THAT(outcome.err, HasSubstr(path + ":4:5: rule 'in_port=vm2,actions=drop': column "));
-  EXPECT_THAT(outcome.err, HasSubstr(path + ":6:5: rule 'tp_dst=22,actions=drop': column "));
+  EXPECT_THAT(outcome.err, HasSubstr(path + ":4:13: rule 'in_port=vm2,actions=drop': "));
+  EXPECT_THAT(outcome.err, HasSubstr(path + ":6:5: rule 'tp_dst=22,actions=drop': "));
   EXPECT_THAT(outcome.err, HasSubstr(": 2 errors\n"));
+}
+
+TEST(CliConfigTest, check_says_wrong_rules_beside_all_else_that_is_wrong) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "both.yaml";
+  std::ofstream(path) << "ports:\n  - {name: vm1, type: 'null', mtu: 1}\nrules:\n  - 'in_port=vm2,actions=drop'\n"
+                         "  - >-\n    in_port=vm3,\n    actions=drop\n";
+  const Outcome outcome = sluice({"check", path.c_str()});
+  EXPECT_EQ(outcome.exit, 1);
+  EXPECT_THAT(outcome.err, HasSubstr(path + ":2:"));
+  EXPECT_THAT(outcome.err, HasSubstr(path + ":4:14: rule 'in_port=vm2,actions=drop': "));
+  EXPECT_THAT(outcome.err, HasSubstr("rule 'in_port=vm3, actions=drop': column 9: "));
+  EXPECT_THAT(outcome.err, HasSubstr(": 3 errors\n"));
 }
 
 TEST(CliConfigTest, check_says_ok_in_one_line) {

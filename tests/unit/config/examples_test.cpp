@@ -78,7 +78,7 @@ TEST(Examples, the_defaults_that_the_reference_tells_are_the_ones_there_are) {
   const Config defaults = good("ports: [{name: a, type: vhost-user, path: /a}]");
   const auto reference = load_config(kExamples / "reference.yaml");
   ASSERT_TRUE(reference);
-  EXPECT_EQ(reference->memory.hugepages, defaults.memory.hugepages);
+  EXPECT_FALSE(defaults.memory.hugepages) << "the reference has a NIC, and so hugepages";
   EXPECT_EQ(reference->memory.megabytes, defaults.memory.megabytes);
   EXPECT_EQ(reference->pmd.idle_sleep, defaults.pmd.idle_sleep);
   EXPECT_EQ(reference->bridge.mac_ageing, defaults.bridge.mac_ageing);

@@ -65,6 +65,14 @@ TEST(Ports, a_capture_is_read_as_fast_as_it_is_asked_for) {
   EXPECT_EQ(ethdev.pcap_tx, "y");
 }
 
+TEST(Ports, a_pci_device_needs_hugepages) {
+  EXPECT_THAT(bad("ports:\n  - {name: up, type: pci, address: '01:00.0'}\n"),
+              ElementsAre("t:2:5: ports[0] 'up': a PCI device needs hugepages, and memory.hugepages is false; right is "
+                          "true, from the switch's start"));
+  EXPECT_THAT(good("ports:\n  - {name: up, type: pci, address: '01:00.0'}\nmemory: {hugepages: true}\n").ports,
+              ::testing::SizeIs(1));
+}
+
 TEST(Ports, vlan_modes_are_read) {
   const auto vlan = [](const std::string& keys) { return good_port("name: a, type: ring, vlan: {" + keys + "}").vlan; };
   using Mode = VlanConfig::Mode;
@@ -157,7 +165,7 @@ class Shared : public ::testing::TestWithParam<std::pair<const char*, const char
 
 TEST_P(Shared, what_two_ports_claim_is_told_with_both_places) {
   const auto [first, second] = GetParam();
-  EXPECT_THAT(bad("ports:\n- {" + std::string(first) + "}\n- {" + second + "}\n"),
+  EXPECT_THAT(bad("ports:\n- {" + std::string(first) + "}\n- {" + second + "}\nmemory: {hugepages: true}\n"),
               ElementsAre(::testing::ContainsRegex(
                   "^t:3:3: ports\\[1\\] '.': .* is already that of ports\\[0\\] 'a', at t:2:3$")));
 }

@@ -28,8 +28,10 @@ inline std::vector<std::string> bad(std::string_view text) {
   return {};
 }
 
-/// `keys` of a port of a switch that has no other.
-inline std::string with_port(std::string_view keys) { return "ports:\n  - {" + std::string(keys) + "}\n"; }
+/// `keys` of a port of a switch that has no other, and hugepages.
+inline std::string with_port(std::string_view keys) {
+  return "ports:\n  - {" + std::string(keys) + "}\nmemory: {hugepages: true}\n";
+}
 inline PortConfig good_port(std::string_view keys) {
   Config config = good(with_port(keys));
   return config.ports.empty() ? PortConfig{} : config.ports.front();
