@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include <pcap/pcap.h>
+#include <rte_dev.h>
 #include <rte_mbuf_dyn.h>
 #include <rte_mempool.h>
 
@@ -204,12 +205,21 @@ TEST(EthdevPort, a_removed_device_can_be_attached_again) {
   }
 }
 
+bool is_attached(const std::string& name) {
+  rte_dev_iterator iterator;
+  rte_device* device = nullptr;
+  bool found = false;
+  RTE_DEV_FOREACH(device, "bus=vdev", &iterator) { found |= rte_dev_name(device) == name; }
+  return found;
+}
+
 TEST(EthdevPort, a_device_that_is_none_of_ethernet_does_not_stay) {
   test::start_dpdk();
   for (int i = 0; i < 2; ++i) {
     const auto port = EthdevPort::create({.name = "x", .devargs = "baseband_null0", .pools = port_pools()});
     ASSERT_FALSE(port);
     EXPECT_EQ(port.error(), "port 'x': device 'baseband_null0': is no Ethernet device");
+    EXPECT_FALSE(is_attached("baseband_null0"));
   }
 }
 
