@@ -79,9 +79,9 @@ class HeldUp : public Bench {
     pmd.join();
   }
   [[nodiscard]] bool waits_for_seconds(const Port& port, const std::string& seconds) const {
-    return port.status().state == "held off" && !errors_.empty() &&
-           errors_.back().ends_with("for " + seconds + " s; connection closed");
+    return port.status().state == "held off" && last_error().ends_with("for " + seconds + " s; connection closed");
   }
+  [[nodiscard]] std::string last_error() const { return errors_.empty() ? "-" : errors_.back(); }
 
   GuestRam ram_{1U << 20U};
   const UniqueFd kick_ = event();
@@ -98,7 +98,7 @@ TEST_F(HeldUp, a_server_closes_the_connection_and_turns_everybody_away_for_longe
     make_blocking_and_full(call_);
     work_until_interrupted(*port);
     EXPECT_TRUE(peer.wait_until_closed());
-    EXPECT_TRUE(waits_for_seconds(*port, seconds)) << errors_.back();
+    EXPECT_TRUE(waits_for_seconds(*port, seconds)) << last_error();
     FrontEnd next = connect("s");
     EXPECT_TRUE(next.wait_until_closed()) << "it is too early";
     EXPECT_EQ(port->status().state, "held off");
@@ -151,7 +151,7 @@ TEST_F(HeldUp, a_client_does_not_connect_again_before_the_time_is_over) {
   work_until_interrupted(*port);
   EXPECT_TRUE(peer.wait_until_closed());
   const auto closed = std::chrono::steady_clock::now();
-  EXPECT_TRUE(waits_for_seconds(*port, "1")) << errors_.back();
+  EXPECT_TRUE(waits_for_seconds(*port, "1")) << last_error();
   std::filesystem::remove(o.path);
   listener = listen();  // the watch sees it come back
   FrontEnd again(accept(), pump());
