@@ -111,12 +111,14 @@ struct EventLoop::Impl {
     const int count = ::epoll_wait(epoll.get(), events.data(), static_cast<int>(events.size()), wait_ms(limit_ms));
     if (count < 0 && errno != EINTR) fail("epoll_wait");
     for (int i = 0; i < count; ++i) {
-      const epoll_event event = events[static_cast<std::size_t>(i)];
-      if (event.data.u64 == kWakeId) {
+      // Copies: epoll_event is packed, so its members cannot be referred to.
+      const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
+      const std::uint32_t ready = events[static_cast<std::size_t>(i)].events;
+      if (id == kWakeId) {
         run_posted();
-      } else if (const auto found = watches.find(event.data.u64); found != watches.end()) {
+      } else if (const auto found = watches.find(id); found != watches.end()) {
         const auto callback = found->second.callback;
-        (*callback)(event.events);
+        (*callback)(ready);
       }
     }
     run_timers();
