@@ -1,4 +1,6 @@
 // Ports that are ethdevs, and frames in mbufs, with DPDK in ordinary memory and devices that need none.
+// For RTE_DEV_FOREACH, which asks a bus what is on it.
+#define ALLOW_EXPERIMENTAL_API
 #include <gtest/gtest.h>
 
 #include <sched.h>
