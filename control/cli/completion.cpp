@@ -60,7 +60,7 @@ void add_completion(CLI::App& app, int& exit) {
   command->add_option("SHELL", *shell, "bash")->required()->check(CLI::IsMember({"bash"}))->option_text("REQUIRED");
   command->footer(
       examples({"source <(sluice completion bash)", "sluice completion bash > /etc/bash_completion.d/sluice"}));
-  command->callback([&app, &exit] {
+  command->callback([&app, &exit, shell] {  // which the option writes to, and which bash is all of
     std::string commands;
     std::string words;
     add_cases(app, "", commands, words);

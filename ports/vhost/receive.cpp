@@ -146,6 +146,7 @@ void receive_from(VhostQueue& queue, const Vring& vring, Burst& burst, PortCount
     }
     if ((t.chain.flags() & (kDescNext | kDescIndirect | kDescWrite)) == 0 && t.chain.first.len != 0) {
       t.piece.data = vring.memory->translate(t.chain.first.addr, t.chain.first.len, queue.region_hint);
+      if (t.piece.data == nullptr) continue;  // the walk will say what is wrong with it
       __builtin_prefetch(t.piece.data);
       __builtin_prefetch(t.piece.data + 64);
     }
