@@ -50,10 +50,10 @@ struct PmdReport {
 
 struct FlowReport {
   unsigned core;
-  std::string key;      ///< "in_port=vm1,tcp,nw_src=10.0.0.1,…", the fields of the mask only
+  std::string key;  ///< "in_port=vm1,tcp,nw_src=10.0.0.1,…", the fields of the mask only
   std::uint64_t packets, bytes;
   std::optional<double> used_seconds;  ///< since the last packet; nothing if there was none
-  std::string actions;  ///< "output:vm2", "drop (rule)"
+  std::string actions;                 ///< "output:vm2", "drop (rule)"
 };
 
 struct FdbReport {
@@ -80,8 +80,8 @@ struct StatusReport {
   int pid;
   double uptime_seconds;
   std::string config;
-  std::string dpdk;              ///< its version
-  std::string instructions;      ///< the instruction set the fast path picked
+  std::string dpdk;          ///< its version
+  std::string instructions;  ///< the instruction set the fast path picked
   std::size_t ports, ports_up, pmds, flows, fdb_entries, rules;
   std::uint64_t rx_packets, tx_packets, drops;
   std::size_t upcalls_waiting;

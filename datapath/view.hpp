@@ -28,7 +28,8 @@ struct PolledQueue {
 struct TxPort {
   std::vector<ports::TxQueue> queues;  ///< those this PMD may use; a flow stays on one. Empty: not connected.
   class TxLock* lock = nullptr;        ///< not null only if another PMD uses the same queues
-  std::uint32_t max_frame = 0;         ///< bytes, with Ethernet header and tags, no FCS: MTU + kFrameOverhead. 0: no such port.
+  std::uint32_t max_frame =
+      0;  ///< bytes, with Ethernet header and tags, no FCS: MTU + kFrameOverhead. 0: no such port.
 };
 
 /// All of one PMD.

@@ -30,14 +30,12 @@ struct alignas(64) PortCounters {
   Counter rx_bytes;    ///< without FCS and virtio-net header
   Counter tx_packets;  ///< frames handed to the port
   Counter tx_bytes;
-  Counter copies;      ///< further outputs of a frame that goes to more than one port, counted at its in-port
-  Counter segments;    ///< frames that software segmentation made beyond the first of each, counted at the out-port
+  Counter copies;    ///< further outputs of a frame that goes to more than one port, counted at its in-port
+  Counter segments;  ///< frames that software segmentation made beyond the first of each, counted at the out-port
   std::array<Counter, kDropReasons> drops;
 
   void drop(DropReason reason, std::uint64_t n = 1) { drops[static_cast<std::size_t>(reason)].add(n); }
-  [[nodiscard]] std::uint64_t dropped(DropReason reason) const {
-    return drops[static_cast<std::size_t>(reason)].get();
-  }
+  [[nodiscard]] std::uint64_t dropped(DropReason reason) const { return drops[static_cast<std::size_t>(reason)].get(); }
 };
 
 }  // namespace sluice::ports

@@ -36,12 +36,12 @@ struct Segment {
 /// What is still to be done to a frame, in the terms of the virtio-net header (virtio 1.2, 5.1.6). Little-endian on
 /// the wire, and so here.
 struct Offload {
-  std::uint8_t flags = 0;           ///< kNeedsCsum, kDataValid
-  std::uint8_t gso_type = 0;        ///< kGsoNone, kGsoTcpV4, kGsoTcpV6
-  std::uint16_t hdr_len = 0;        ///< a hint, as the guest gave it
-  std::uint16_t gso_size = 0;       ///< payload bytes a segment; not 0 unless kGsoNone
-  std::uint16_t csum_start = 0;     ///< checksum from here, in bytes from the start of the frame
-  std::uint16_t csum_offset = 0;    ///< and goes here, in bytes from csum_start
+  std::uint8_t flags = 0;         ///< kNeedsCsum, kDataValid
+  std::uint8_t gso_type = 0;      ///< kGsoNone, kGsoTcpV4, kGsoTcpV6
+  std::uint16_t hdr_len = 0;      ///< a hint, as the guest gave it
+  std::uint16_t gso_size = 0;     ///< payload bytes a segment; not 0 unless kGsoNone
+  std::uint16_t csum_start = 0;   ///< checksum from here, in bytes from the start of the frame
+  std::uint16_t csum_offset = 0;  ///< and goes here, in bytes from csum_start
 
   static constexpr std::uint8_t kNeedsCsum = 1;
   static constexpr std::uint8_t kDataValid = 2;
@@ -62,16 +62,16 @@ struct TxCapabilities {
 };
 
 struct Frame {
-  std::uint8_t* head;           ///< first byte of the Ethernet header; kHeadroom writable bytes in front
-  std::uint32_t head_size;      ///< private, contiguous bytes from head on
-  std::uint32_t size;           ///< of the whole frame: head_size + the rest
-  const Segment* rest;          ///< the bytes behind the head, in order
+  std::uint8_t* head;       ///< first byte of the Ethernet header; kHeadroom writable bytes in front
+  std::uint32_t head_size;  ///< private, contiguous bytes from head on
+  std::uint32_t size;       ///< of the whole frame: head_size + the rest
+  const Segment* rest;      ///< the bytes behind the head, in order
   std::uint16_t rest_count;
-  std::uint16_t l3_offset;      ///< of the network header, set by parse; 0 if there is none
-  std::uint16_t l4_offset;      ///< of the transport header, set by parse; 0 if there is none
-  std::uint16_t outputs;        ///< transmits still to come; the last one may take the mbuf
+  std::uint16_t l3_offset;  ///< of the network header, set by parse; 0 if there is none
+  std::uint16_t l4_offset;  ///< of the transport header, set by parse; 0 if there is none
+  std::uint16_t outputs;    ///< transmits still to come; the last one may take the mbuf
   Offload offload;
-  rte_mbuf* mbuf;               ///< what the bytes are in if they came from an ethdev; null if borrowed from a guest
+  rte_mbuf* mbuf;  ///< what the bytes are in if they came from an ethdev; null if borrowed from a guest
 };
 
 /// Private memory for one head.
@@ -84,8 +84,8 @@ static_assert(sizeof(HeadSlot) == 256);
 
 /// A descriptor chain that receive has taken from a virtqueue and release gives back.
 struct Borrowed {
-  std::uint16_t id;          ///< split: index of the head descriptor; packed: the buffer id
-  std::uint16_t descriptors; ///< packed: how many ring slots the chain takes; split: 1
+  std::uint16_t id;           ///< split: index of the head descriptor; packed: the buffer id
+  std::uint16_t descriptors;  ///< packed: how many ring slots the chain takes; split: 1
 };
 
 /// What one receive returned, and all that release needs.

@@ -46,8 +46,7 @@ class TxQueue {
   /// Transmits frames in order, never waiting: what does not fit is dropped and counted. Decrements each frame's
   /// `outputs`; when it reaches zero, the frame's mbuf may have been taken (then it is null).
   void transmit(std::span<Frame* const> frames, PortCounters& counters) const {
-    vhost_ != nullptr ? vhost::transmit(*vhost_, frames, counters)
-                      : ethdev::transmit(*ethdev_, frames, counters);
+    vhost_ != nullptr ? vhost::transmit(*vhost_, frames, counters) : ethdev::transmit(*ethdev_, frames, counters);
   }
 
  private:

@@ -15,14 +15,14 @@ namespace sluice::control {
 
 struct VlanConfig {
   enum class Mode : std::uint8_t {
-    trunk,        ///< carries `trunks` (empty: all VLANs); untagged frames belong to `native`, or to VLAN 0
-    access,       ///< untagged; all its frames are in VLAN `tag`
-    dot1q_tunnel, ///< whatever tags its frames have, they are in VLAN `tag`, under an 802.1ad tag
+    trunk,         ///< carries `trunks` (empty: all VLANs); untagged frames belong to `native`, or to VLAN 0
+    access,        ///< untagged; all its frames are in VLAN `tag`
+    dot1q_tunnel,  ///< whatever tags its frames have, they are in VLAN `tag`, under an 802.1ad tag
   };
   Mode mode = Mode::trunk;
-  std::uint16_t tag = 0;                  ///< access, dot1q_tunnel: 1 to 4094
-  std::vector<std::uint16_t> trunks;      ///< trunk: sorted, 0 to 4094; empty: all
-  std::optional<std::uint16_t> native;    ///< trunk: the VLAN of untagged frames, which leave untagged too
+  std::uint16_t tag = 0;                ///< access, dot1q_tunnel: 1 to 4094
+  std::vector<std::uint16_t> trunks;    ///< trunk: sorted, 0 to 4094; empty: all
+  std::optional<std::uint16_t> native;  ///< trunk: the VLAN of untagged frames, which leave untagged too
 
   bool operator==(const VlanConfig&) const = default;
 };
@@ -44,14 +44,14 @@ struct EthdevConfig {
 };
 
 struct PortConfig {
-  std::string name;   ///< 1 to 32 characters of [A-Za-z0-9_.-], no reserved word of the rule syntax
-  std::string type;   ///< as in the file: "vhost-user", "pci", "pcap", ...
+  std::string name;  ///< 1 to 32 characters of [A-Za-z0-9_.-], no reserved word of the rule syntax
+  std::string type;  ///< as in the file: "vhost-user", "pci", "pcap", ...
   std::optional<VhostUserConfig> vhost_user;  ///< exactly one of the two
   std::optional<EthdevConfig> ethdev;
   VlanConfig vlan;
-  std::uint16_t mtu = 1500;          ///< bytes, 68 to 9702
-  std::uint16_t queues = 1;          ///< queue pairs; vhost-user: the most that a guest may use (default 8)
-  std::uint16_t queue_size = 1024;   ///< ethdev: descriptors; vhost-user: the largest ring a guest may set up (32768)
+  std::uint16_t mtu = 1500;         ///< bytes, 68 to 9702
+  std::uint16_t queues = 1;         ///< queue pairs; vhost-user: the most that a guest may use (default 8)
+  std::uint16_t queue_size = 1024;  ///< ethdev: descriptors; vhost-user: the largest ring a guest may set up (32768)
   /// What the port needs for itself alone, in words: "path /run/vm1.sock", "PCI device 0000:01:00.0". Two ports that
   /// share one of them cannot both be.
   std::vector<std::string> claims;
@@ -65,9 +65,9 @@ struct PinnedQueue {
 };
 
 struct PmdConfig {
-  std::vector<unsigned> cores{1};              ///< at least one, no duplicates
+  std::vector<unsigned> cores{1};  ///< at least one, no duplicates
   std::vector<PinnedQueue> pinned;
-  std::chrono::microseconds idle_sleep{0};     ///< 0: spin
+  std::chrono::microseconds idle_sleep{0};  ///< 0: spin
 };
 
 struct MemoryConfig {
@@ -76,13 +76,13 @@ struct MemoryConfig {
 };
 
 struct BridgeConfig {
-  std::chrono::seconds mac_ageing{300};        ///< 0: never
+  std::chrono::seconds mac_ageing{300};  ///< 0: never
   std::uint32_t mac_table_size = 8192;
-  bool flood = true;                           ///< unknown unicast; broadcast and multicast always are
+  bool flood = true;  ///< unknown unicast; broadcast and multicast always are
 };
 
 struct FlowConfig {
-  std::uint32_t limit = 1'000'000;             ///< a PMD
+  std::uint32_t limit = 1'000'000;  ///< a PMD
   std::chrono::seconds idle_timeout{10};
 };
 

@@ -89,7 +89,7 @@ class VhostPort final : public Port {
   RateLimiter lines_;
   RateLimiter announcements_;
   NodePages<PortState> state_;  ///< one
-  UniqueFd alarm_;  ///< eventfd: memory was cut off, or a PMD was held up
+  UniqueFd alarm_;              ///< eventfd: memory was cut off, or a PMD was held up
   Device device_;
   std::unique_ptr<Connection> connection_;
 

@@ -27,7 +27,7 @@ struct alignas(64) VhostQueue {
   const Vring* receiving = nullptr;  ///< between receive and release: the ring they were taken from
 
   // How the PMD tells that the guest has held it up (notify.hpp): seldom, once for each time.
-  int alarm = -1;                    ///< eventfd of the port, set before the first vring is published; -1: nobody listens
+  int alarm = -1;  ///< eventfd of the port, set before the first vring is published; -1: nobody listens
   std::atomic<bool> held_up{false};  ///< until the front end is gone: Rings::forgive()
 
   // Counted by the PMD, shown by the control thread.

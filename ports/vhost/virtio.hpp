@@ -13,8 +13,8 @@ static_assert(std::endian::native == std::endian::little);
 /// Feature bits: sections 5.1.3 and 6; the vhost ones are from QEMU's vhost-user document.
 namespace feature {
 inline constexpr std::uint64_t bit(unsigned n) { return std::uint64_t{1} << n; }
-inline constexpr std::uint64_t kCsum = bit(0);         ///< the device takes frames with partial checksum
-inline constexpr std::uint64_t kGuestCsum = bit(1);    ///< the driver does
+inline constexpr std::uint64_t kCsum = bit(0);       ///< the device takes frames with partial checksum
+inline constexpr std::uint64_t kGuestCsum = bit(1);  ///< the driver does
 inline constexpr std::uint64_t kMtu = bit(3);
 inline constexpr std::uint64_t kMac = bit(5);
 inline constexpr std::uint64_t kGso = bit(6);
@@ -29,11 +29,11 @@ inline constexpr std::uint64_t kCtrlRx = bit(18);
 inline constexpr std::uint64_t kGuestAnnounce = bit(21);
 inline constexpr std::uint64_t kMq = bit(22);
 inline constexpr std::uint64_t kNotifyOnEmpty = bit(24);
-inline constexpr std::uint64_t kLogAll = bit(26);             ///< VHOST_F_LOG_ALL
+inline constexpr std::uint64_t kLogAll = bit(26);  ///< VHOST_F_LOG_ALL
 inline constexpr std::uint64_t kAnyLayout = bit(27);
 inline constexpr std::uint64_t kIndirectDesc = bit(28);
 inline constexpr std::uint64_t kEventIdx = bit(29);
-inline constexpr std::uint64_t kProtocolFeatures = bit(30);   ///< VHOST_USER_F_PROTOCOL_FEATURES
+inline constexpr std::uint64_t kProtocolFeatures = bit(30);  ///< VHOST_USER_F_PROTOCOL_FEATURES
 inline constexpr std::uint64_t kVersion1 = bit(32);
 inline constexpr std::uint64_t kIommuPlatform = bit(33);
 inline constexpr std::uint64_t kRingPacked = bit(34);

@@ -27,22 +27,22 @@ static_assert(sizeof(RingPosition) == 8);
 struct Vring {
   const GuestMemory* memory = nullptr;
   RingPosition* position = nullptr;
-  DirtyLog* log = nullptr;               ///< null unless LOG_ALL is on
-  std::uint64_t log_used_addr = 0;       ///< guest-physical address of the used ring (packed: the descriptor ring)
-  bool log_used = false;                 ///< the front end asked for the ring's own writes to be logged
+  DirtyLog* log = nullptr;          ///< null unless LOG_ALL is on
+  std::uint64_t log_used_addr = 0;  ///< guest-physical address of the used ring (packed: the descriptor ring)
+  bool log_used = false;            ///< the front end asked for the ring's own writes to be logged
 
-  std::uint32_t size = 0;                ///< entries; a power of two for split rings
+  std::uint32_t size = 0;  ///< entries; a power of two for split rings
   std::uint32_t net_header_size = kNetHeaderSize;
-  bool enabled = false;                  ///< SET_VRING_ENABLE; a guest's Tx ring that is not is emptied and dropped
+  bool enabled = false;  ///< SET_VRING_ENABLE; a guest's Tx ring that is not is emptied and dropped
   bool packed = false;
   bool event_idx = false;
   bool indirect = false;
   bool in_order = false;
   bool mergeable = false;
-  bool rx_csum = false;                  ///< the guest takes partial checksums (GUEST_CSUM)
+  bool rx_csum = false;  ///< the guest takes partial checksums (GUEST_CSUM)
   bool rx_tso4 = false;
   bool rx_tso6 = false;
-  bool tx_csum = false;                  ///< the guest may send partial checksums (CSUM)
+  bool tx_csum = false;  ///< the guest may send partial checksums (CSUM)
   bool tx_tso4 = false;
   bool tx_tso6 = false;
 
@@ -55,8 +55,8 @@ struct Vring {
   packed::EventSuppress* driver_event = nullptr;  ///< the driver's wishes
   packed::EventSuppress* device_event = nullptr;  ///< ours
 
-  int call_fd = -1;                      ///< eventfd, non-blocking; -1: the driver polls
-  int err_fd = -1;                       ///< eventfd; -1: nobody wants to know
+  int call_fd = -1;  ///< eventfd, non-blocking; -1: the driver polls
+  int err_fd = -1;   ///< eventfd; -1: nobody wants to know
 };
 
 }  // namespace sluice::ports::vhost
