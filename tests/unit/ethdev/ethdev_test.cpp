@@ -139,7 +139,7 @@ TEST(MbufFrame, more_pieces_than_there_is_storage_for_are_a_drop) {
 }
 
 TEST(MbufFrame, an_empty_pool_gives_nothing_and_keeps_nothing) {
-  start_dpdk();
+  test::start_dpdk();
   auto pool = ports::make_mbuf_pool("small", 16, -1);
   ASSERT_TRUE(pool) << pool.error();
   EXPECT_EQ(ports::to_mbuf(GuestFrame(counting(60000)).frame(), pool->get()), nullptr);
@@ -245,7 +245,7 @@ TEST(EthdevPort, has_buffers_of_its_own_and_leaves_those_of_others_alone) {
 }
 
 TEST(EthdevPort, that_cannot_have_its_buffers_says_what_would_be_right) {
-  start_dpdk();
+  test::start_dpdk();
   ports::PortPools pools(1'000'000);
   const auto port = EthdevPort::create({.name = "x", .devargs = "net_null_big", .pools = &pools});
   ASSERT_FALSE(port);
