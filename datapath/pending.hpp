@@ -37,6 +37,8 @@ class PendingFlows {
 
   /// Whether `port` may have one more flow waiting.
   [[nodiscard]] bool has_room_for_flow(flowtable::PortId port) const;
+  /// How many flows of `port` are waiting.
+  [[nodiscard]] std::uint32_t flows_of(flowtable::PortId port) const { return ports_[port].flows; }
   /// Whether `port` may have `buffers` mbufs more waiting.
   [[nodiscard]] bool has_room_for_packet(flowtable::PortId port, std::uint32_t buffers) const;
   [[nodiscard]] bool has_room_in(Queue queue) const { return queues_[queue].packets < kPacketsPerFlow; }

@@ -38,7 +38,9 @@ void Pmd::State::add_pending(unsigned i, std::uint64_t arrival) {
     in_counters.drop(entry == nullptr ? DropReason::upcall_port_limit : DropReason::upcall_flow_limit);
     return;
   }
-  if (entry == nullptr && table.size() == table.capacity()) {
+  // As many as are still free: so of any number of ports that fill the table, none gets the last place from another
+  // that has nothing waiting (the dynamic thresholds of Choudhury and Hahne).
+  if (entry == nullptr && pending.flows_of(port) >= table.capacity() - table.size()) {
     in_counters.drop(DropReason::flow_table_full);
     return;
   }
@@ -119,6 +121,13 @@ void Pmd::State::install(FlowEntry& entry, const flowtable::Decision& decision) 
   }
   const PendingFlows::Queue queue = entry.pending;
   const PortId in_port = pending.port_of(queue);
+  if (entry.key.mask_generation != mask_view->ports[in_port][entry.key.packet_class].generation) {
+    // The slow path has changed the masks since it said so, and will have the entry removed, which nothing finds any
+    // more. Packets that came earlier may have gone on to an entry of the new masks, just before: no overtaking.
+    entry.decision = &decision;
+    look_up_again(queue);
+    return;
+  }
   while (take_waiting(queue)) {
     egress.begin(*view);
     for (Frame& frame : burst.view()) {
@@ -136,16 +145,25 @@ void Pmd::State::install(FlowEntry& entry, const flowtable::Decision& decision) 
   entry.decision = &decision;
 }
 
-/// The masks have changed since the entry was made. Packets of the same flow that came since may wait in a new entry
-/// already; so each keeps the number that it came by, and goes in front of those that came later.
+/// The masks have changed since the entry was made.
 void Pmd::State::reclassify(FlowEntry& entry) {
   const PendingFlows::Queue queue = entry.pending;
+  table.erase(entry);
+  look_up_again(queue);
+}
+
+/// Closes the queue of an entry that was made with masks of before. Packets of the same flow that came since may wait
+/// in a new entry already; so each keeps the number that it came by, and goes in front of those that came later.
+///
+/// Why that keeps the order, however often masks change: of the entries that packets of one flow wait in, one at most
+/// is of the masks that are used now, and its upcall is the last. Upcalls of a port are answered in order; so all
+/// others have come here, and their packets into that one, before it is decided. And packets leave from that one alone.
+void Pmd::State::look_up_again(PendingFlows::Queue queue) {
   const PortId in_port = pending.port_of(queue);
   std::array<PendingFlows::Packet, PendingFlows::kPacketsPerFlow> waiting;
   std::size_t count = 0;
   for (auto packet = pending.pop(queue); packet.mbuf != nullptr; packet = pending.pop(queue)) waiting[count++] = packet;
   pending.close(queue);
-  table.erase(entry);
   for (const PendingFlows::Packet& packet : std::span(waiting.data(), count)) {
     burst.clear();
     add_to_burst(packet.mbuf, in_port);

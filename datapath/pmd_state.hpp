@@ -56,6 +56,7 @@ struct Pmd::State {
   bool carry_out_commands();
   void install(flowtable::FlowEntry& entry, const flowtable::Decision& decision);
   void reclassify(flowtable::FlowEntry& entry);
+  void look_up_again(PendingFlows::Queue queue);
   void remove(flowtable::FlowEntry& entry);
   void inject(rte_mbuf* mbuf, flowtable::PortId in_port);
   void free_injected();

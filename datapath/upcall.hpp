@@ -27,7 +27,8 @@ struct Upcall {
 
 struct Command {
   enum class Kind : std::uint8_t {
-    install,  ///< set the entry's decision, then send what waits on it. An entry that is decided gets another decision.
+    install,     ///< set the entry's decision, then send what waits on it (if masks have changed on the way: look it up
+                 ///< again). An entry that is decided gets another decision.
     reclassify,  ///< erase the pending entry and look its packets up again: the masks have changed meanwhile
     remove,      ///< erase the entry; what waits on it is dropped
     inject,      ///< switch `frame` as one that was received from `port`, and count it there; there is no entry

@@ -40,6 +40,11 @@ SlowPath::~SlowPath() {
 }
 
 bool SlowPath::run_once(std::uint64_t now_ns) {
+  if (!started_) {
+    // What was announced before there was a clock was heard just now.
+    for (const auto& entry : fdb_.entries()) fdb_.refresh(entry.key, entry.port, now_ns);
+    started_ = true;
+  }
   now_ns_ = now_ns;
   bool worked = flows_.flush();
   worked |= publish_masks();

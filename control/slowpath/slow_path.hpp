@@ -116,6 +116,7 @@ class SlowPath {
   const SlowPathOptions options_;
   const std::vector<PmdLink> pmds_;
   std::uint64_t now_ns_ = 0;  ///< of the last round
+  bool started_ = false;      ///< there was a round
 
   PortTable ports_;
   PortNames names_;

@@ -339,7 +339,7 @@ TEST_P(Law, what_comes_out_is_what_the_pipeline_says_at_that_moment) {
   EXPECT_GT(joined_.pmd->counters().hits.get(), 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Law, ::testing::Range(0, 40));
+INSTANTIATE_TEST_SUITE_P(Seeds, Law, ::testing::Range(0, 200));
 
 }  // namespace
 }  // namespace sluice::test

@@ -9,11 +9,13 @@
 #include <random>
 #include <thread>
 
+#include "control/rules/parse.hpp"
 #include "control/slowpath/fdb.hpp"
 #include "control/slowpath/mask_book.hpp"
 #include "control/slowpath/slow_path_thread.hpp"
 #include "datapath/grace.hpp"
 #include "datapath/pending.hpp"
+#include "tests/unit/law/frame_of.hpp"
 #include "tests/unit/law/joined.hpp"
 
 namespace sluice::test {
@@ -180,6 +182,52 @@ TEST_F(Generations, are_not_used_again_before_all_flows_of_before_are_gone) {
   book_.all_clean();
   EXPECT_NE(book_.rebuild(pipeline_), nullptr) << "what waited is made up for";
   while (generation() != first) ASSERT_TRUE(change()) << "and the number comes round";
+}
+
+TEST(FdbExpiry, counts_from_the_first_round_for_what_was_announced_before) {
+  Joined joined({});
+  joined.slow->set_port(0, "p0", {});
+  ASSERT_TRUE(joined.slow->announce({{2, 0, 0, 0, 0, 1}}, 0));
+  joined.settle();
+  ASSERT_EQ(joined.slow->fdb_size(), 1U);
+  EXPECT_EQ(joined.slow->fdb()[0].seen_ns, joined.now);
+  joined.wait(299 * kSecond);
+  EXPECT_EQ(joined.slow->fdb_size(), 1U);
+  joined.wait(kSecond);
+  EXPECT_EQ(joined.slow->fdb_size(), 0U);
+}
+
+TEST(Order, is_kept_when_masks_change_again_before_the_pmd_hears_what_was_decided) {
+  Joined joined({});
+  for (flowtable::PortId port = 0; port < 3; ++port) joined.plug(port);
+  joined.settle();
+  flowtable::FlowKey key{};
+  key.packet_class = static_cast<std::uint8_t>(flowtable::PacketClass::ipv4_udp);
+  key.dl_src = {{2, 0, 0, 0, 0, 1}};
+  key.dl_dst = {{2, 0, 0, 0, 0, 2}};
+  key.ethertype_be = 8;
+  key.nw_proto = 17;
+  const auto send = [&](std::uint8_t number) {
+    Bytes frame = frame_of(key, 20);
+    frame.back() = number;
+    ASSERT_TRUE(joined.ends[0]->send(frame));
+    joined.pmd->run_once(joined.now);
+  };
+  const auto add_rule = [&](const char* rule) {
+    joined.slow->add_rule(*control::parse_rule(rule, joined.slow->port_names()));
+  };
+  send(0);
+  add_rule("udp,tp_src=1,actions=drop");
+  joined.step_slow(0);  // publishes the masks alone
+  send(1);
+  joined.step_slow(SIZE_MAX);  // answers both: look the first up again, install the second's
+  add_rule("udp,tp_dst=1,actions=drop");
+  joined.step_slow(0);
+  send(2);
+  joined.settle();
+  const auto out = joined.ends[2]->take();
+  ASSERT_EQ(out.size(), 3U);
+  for (std::uint8_t i = 0; i < 3; ++i) EXPECT_EQ(out[i].back(), i);
 }
 
 TEST(SlowPathThread, runs_tasks_in_order_between_rounds_and_all_of_them_before_it_ends) {

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -68,6 +69,11 @@ class Guest {
   std::uint64_t next_ = kBase;
 };
 
+/// A word that the switch, which may run on another thread, writes or reads as well.
+inline std::atomic_ref<std::uint16_t> shared16(std::uint8_t* at) {
+  return std::atomic_ref(*reinterpret_cast<std::uint16_t*>(at));
+}
+
 /// One descriptor as a driver would write it.
 struct Buf {
   std::uint64_t gpa;
@@ -123,9 +129,8 @@ class SplitDriver {
   }
 
   std::optional<UsedBuf> used() {
-    std::uint16_t idx;
-    std::memcpy(&idx, guest_.at(used_ + 2), 2);
-    if (idx == last_used_) return std::nullopt;
+    // acquire: the element was written before the index.
+    if (shared16(guest_.at(used_ + 2)).load(std::memory_order_acquire) == last_used_) return std::nullopt;
     split::UsedElem elem{};
     std::memcpy(&elem, guest_.at(used_ + 4 + (last_used_ % size_) * 8ULL), 8);
     ++last_used_;
@@ -146,7 +151,8 @@ class SplitDriver {
   }
   void set_avail_idx(std::uint16_t idx) {
     avail_idx_ = idx;
-    std::memcpy(guest_.at(avail_ + 2), &idx, 2);
+    // release: descriptors and ring entry are written before they are seen.
+    shared16(guest_.at(avail_ + 2)).store(idx, std::memory_order_release);
   }
   [[nodiscard]] std::uint16_t avail_idx() const { return avail_idx_; }
   void set_used_event(std::uint16_t event) { std::memcpy(guest_.at(avail_ + 4 + size_ * 2ULL), &event, 2); }
@@ -228,7 +234,8 @@ class PackedDriver {
       }
       advance(next_, wrap_, 1);
     }
-    std::memcpy(guest_.at(slot_gpa(head) + 14), &head_flags, 2);
+    // release: the whole chain is written before its head is seen.
+    shared16(guest_.at(slot_gpa(head) + 14)).store(head_flags, std::memory_order_release);
     slots_[id] = slots;
     free_ -= slots;
     return id;
@@ -236,7 +243,10 @@ class PackedDriver {
 
   std::optional<UsedBuf> used() {
     packed::Desc d{};
+    // acquire: length and id were written before the flags.
+    const std::uint16_t flags = shared16(guest_.at(slot_gpa(used_) + 14)).load(std::memory_order_acquire);
     std::memcpy(&d, guest_.at(slot_gpa(used_)), sizeof d);
+    d.flags = flags;
     const bool avail_bit = (d.flags & packed::kAvail) != 0;
     const bool used_bit = (d.flags & packed::kUsed) != 0;
     if (avail_bit != used_bit || used_bit != used_wrap_) return std::nullopt;
