@@ -177,6 +177,10 @@ void receive_from(VhostQueue& queue, const Vring& vring, Burst& burst, PortCount
     burst.borrowed[burst.borrowed_count++] = Borrowed{t.chain.id, t.chain.descriptors};
     add_frame(vring, chain_pieces, walk, burst, counters);
   }
+  if (burst.borrowed_count == 0) {  // heads that do not exist are behind us, and nothing will be released
+    *vring.position = ring.position();
+    return;
+  }
   queue.taken = ring.position();
   queue.receiving = &vring;
 }

@@ -22,9 +22,8 @@ class HostileTx : public ::testing::Test {
     for (int i = 0; i < 100; ++i) {
       receive(driver.queue, *burst, counters);
       frames += burst->count;
-      const bool more = burst->borrowed_count != 0;
+      if (burst->borrowed_count == 0) return frames;  // then a PMD does not release either
       release(driver.queue, *burst);
-      if (!more) return frames;
     }
     ADD_FAILURE() << "the ring does not end";
     return frames;
@@ -186,6 +185,7 @@ TEST_F(HostileSplit, head_that_does_not_exist_is_counted_and_the_ring_goes_on) {
   EXPECT_EQ(drain(), 0U);
   EXPECT_EQ(counters.dropped(DropReason::rx_bad_descriptor), 2U);
   expect_that_the_ring_goes_on();
+  EXPECT_EQ(counters.dropped(DropReason::rx_bad_descriptor), 2U) << "counted once each";
 }
 
 TEST_F(HostileSplit, avail_index_jumped_by_more_than_the_ring_stops_the_queue) {
