@@ -126,8 +126,8 @@ class Buffers {
       if ((b.chain.flags() & (kDescNext | kDescIndirect | kDescWrite)) == kDescWrite && b.chain.first.len != 0) {
         b.piece.data = vring_.memory->translate(b.chain.first.addr, b.chain.first.len, hint_);
         if (b.piece.data == nullptr) continue;  // the walk will say what is wrong with it
-        __builtin_prefetch(b.piece.data, 1);
-        __builtin_prefetch(b.piece.data + 64, 1);
+        prefetch_to_write(b.piece.data);
+        prefetch_to_write(b.piece.data + 64);
       }
     }
   }
