@@ -1,0 +1,123 @@
+#include "control/keeper/keeper_link.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "control/keeper/shared_memory.hpp"
+
+namespace sluice::control {
+
+using ports::UniqueFd;
+using ports::vhost::Heirloom;
+
+class KeeperLink::SlotEstate final : public ports::vhost::Estate {
+ public:
+  SlotEstate(KeeperLink& link, unsigned slot) : link_(link), slot_(slot) {}
+
+  [[nodiscard]] ports::vhost::PortState& state() override { return link_.shared().ports[slot_].vhost; }
+  void keep(Heirloom kind, unsigned index, int fd) override { link_.keep_at(slot_, kept(kind), index, fd); }
+  void forget(Heirloom kind, unsigned index) override { link_.forget_at(slot_, kept(kind), index); }
+  [[nodiscard]] UniqueFd take(Heirloom kind, unsigned index) override {
+    return link_.take_at(slot_, kept(kind), index);
+  }
+
+ private:
+  static Kept kept(Heirloom kind) { return static_cast<Kept>(kind); }
+  static_assert(static_cast<int>(Heirloom::listener) == static_cast<int>(Kept::listener));
+  static_assert(static_cast<int>(Heirloom::err) == static_cast<int>(Kept::err));
+
+  KeeperLink& link_;
+  const unsigned slot_;
+};
+
+Expected<std::unique_ptr<KeeperLink>> KeeperLink::attach(UniqueFd socket, const UniqueFd& memory, unsigned heartbeat) {
+  auto shared = SharedMemory::map(memory.get());
+  if (!shared) return tl::unexpected(shared.error());
+  return std::unique_ptr<KeeperLink>(new KeeperLink(std::move(socket), std::move(*shared), heartbeat));
+}
+
+Expected<std::unique_ptr<KeeperLink>> KeeperLink::alone() {
+  const auto memory = SharedMemory::create();
+  if (!memory) return tl::unexpected(memory.error());
+  return attach({}, *memory, 0);
+}
+
+KeeperLink::KeeperLink(UniqueFd socket, SharedMemory shared, unsigned heartbeat)
+    : socket_(std::move(socket)),
+      shared_(std::move(shared)),
+      heartbeat_(heartbeat),
+      claimed_(SharedState::kMaxSlots, false) {}
+
+KeeperLink::~KeeperLink() = default;
+
+std::optional<unsigned> KeeperLink::find_slot(std::string_view port) const {
+  for (unsigned i = 0; i < SharedState::kMaxSlots; ++i) {
+    const PortSlot& slot = shared_->ports[i];
+    if (slot.in_use.load(std::memory_order_relaxed) != 0 && port == slot.name.data()) return i;
+  }
+  return {};
+}
+
+unsigned KeeperLink::slot(std::string_view port) {
+  unsigned at = find_slot(port).value_or(SharedState::kMaxSlots);
+  if (at == SharedState::kMaxSlots) {
+    at = 0;
+    while (at + 1 < SharedState::kMaxSlots && shared_->ports[at].in_use.load(std::memory_order_relaxed) != 0) ++at;
+    PortSlot& slot = shared_->ports[at];
+    slot.name.fill(0);
+    port.copy(slot.name.data(), slot.name.size() - 1);
+    // release: after the name.
+    slot.in_use.store(1, std::memory_order_release);
+  }
+  claimed_[at] = true;
+  return at;
+}
+
+ports::vhost::Estate& KeeperLink::estate(unsigned slot) {
+  auto& estate = estates_[slot];
+  if (!estate) estate = std::make_unique<SlotEstate>(*this, slot);
+  return *estate;
+}
+
+void KeeperLink::give_up(unsigned slot) {
+  shared_.clear_slot(slot);
+  inherited_.forget_slot(slot);
+  send(Message{.saying = Saying::forget_slot, .slot = slot});
+  estates_.erase(slot);
+  claimed_[slot] = false;
+}
+
+void KeeperLink::give_up_unclaimed() {
+  for (unsigned i = 0; i < SharedState::kMaxSlots; ++i) {
+    if (!claimed_[i] && shared_->ports[i].in_use.load(std::memory_order_relaxed) != 0) give_up(i);
+  }
+}
+
+void KeeperLink::send(const Message& message, std::string_view text, int fd) {
+  if (!socket_) return;
+  // The keeper does nothing that takes long. If it is gone there is nobody to tell: next() says so.
+  while (send_message(socket_.get(), message, text, fd, true) == SendResult::full) ::usleep(1000);
+}
+
+void KeeperLink::keep_at(std::uint32_t slot, Kept kind, unsigned index, int fd) {
+  send(Message{.saying = Saying::keep, .kind = kind, .slot = slot, .index = index}, {}, fd);
+}
+
+void KeeperLink::forget_at(std::uint32_t slot, Kept kind, unsigned index) {
+  send(Message{.saying = Saying::forget, .kind = kind, .slot = slot, .index = index});
+}
+
+UniqueFd KeeperLink::take_at(std::uint32_t slot, Kept kind, unsigned index) const {
+  const int fd = inherited_.find({slot, kind, index});
+  return UniqueFd(fd < 0 ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+tl::expected<KeeperLink::Command, Nothing> KeeperLink::next(bool wait) {
+  for (;;) {
+    auto received = receive_message(socket_.get(), wait);
+    if (!received) return tl::unexpected(received.error());
+    if (!inherited_.apply(*received)) return Command{received->message.saying, std::move(received->text)};
+  }
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,92 @@
+// KeeperLink: the worker's end of the keeper: the shared state, the descriptors that outlive a worker, and commands.
+//
+// Control thread, but for what of the shared state belongs to others. What the keeper has kept of a worker before is
+// here from the start (of a worker that stands by: is followed until it is told to go).
+//
+// A port, of whatever type, has a slot, found by its name: its number tells it in the FDB and among the counters, the
+// same for the worker that comes after. A vhost-user port has its Estate in there as well.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/error.hpp"
+#include "control/keeper/keepsakes.hpp"
+#include "control/keeper/message.hpp"
+#include "control/keeper/shared_memory.hpp"
+#include "control/keeper/shared_state.hpp"
+#include "ports/unique_fd.hpp"
+#include "ports/vhost/estate.hpp"
+
+namespace sluice::control {
+
+class KeeperLink {
+ public:
+  /// At the keeper's socket and memory, as a worker is started with. Fails if the state is of another version.
+  [[nodiscard]] static Expected<std::unique_ptr<KeeperLink>> attach(ports::UniqueFd socket,
+                                                                    const ports::UniqueFd& memory, unsigned heartbeat);
+  /// Without a keeper: the state is this process's own, and nothing outlives it.
+  [[nodiscard]] static Expected<std::unique_ptr<KeeperLink>> alone();
+  ~KeeperLink();
+  KeeperLink(const KeeperLink&) = delete;
+  KeeperLink& operator=(const KeeperLink&) = delete;
+
+  [[nodiscard]] SharedState& shared() const { return *shared_; }
+  [[nodiscard]] Heartbeat& heartbeat() const { return shared_->heartbeats[heartbeat_]; }
+
+  /// The port's slot, found or made. There are as many as a switch may have ports: it never fails.
+  [[nodiscard]] unsigned slot(std::string_view port);
+  /// The port's slot if it has one, whoever made it.
+  [[nodiscard]] std::optional<unsigned> find_slot(std::string_view port) const;
+  /// The port's estate; lives as long as the link, or until the slot is given up.
+  [[nodiscard]] ports::vhost::Estate& estate(unsigned slot);
+  /// The port is gone for good: its slot is free, and the keeper closes what it has kept of it.
+  void give_up(unsigned slot);
+  /// The same for all slots that nobody has asked slot() for: ports that the configuration has no more.
+  void give_up_unclaimed();
+
+  struct Command {
+    Saying saying;  ///< one that the keeper commands
+    std::string text;
+  };
+  /// The socket to watch for readability; -1: there is no keeper.
+  [[nodiscard]] int fd() const { return socket_.get(); }
+  /// Takes what the keeper has said, up to and with the next command; nothing if none has come yet. What it says of
+  /// kept descriptors is taken care of in here.
+  [[nodiscard]] tl::expected<Command, Nothing> receive() { return next(false); }
+  /// Waits for the next command; Nothing::ever: the keeper is gone.
+  [[nodiscard]] tl::expected<Command, Nothing> wait() { return next(true); }
+  void report(Saying saying, std::string_view text = {}) { send(Message{.saying = saying}, text); }
+
+  /// Of the switch, not of a port. Like those of an Estate.
+  void keep(Kept kind, int fd) { keep_at(kNoSlot, kind, 0, fd); }
+  [[nodiscard]] ports::UniqueFd take(Kept kind) const { return take_at(kNoSlot, kind, 0); }
+
+  /// Closes what came from the keeper: whoever wanted it has it.
+  void let_go_of_inherited() { inherited_.clear(); }
+
+ private:
+  class SlotEstate;
+
+  KeeperLink(ports::UniqueFd socket, SharedMemory shared, unsigned heartbeat);
+  void send(const Message& message, std::string_view text = {}, int fd = -1);
+  void keep_at(std::uint32_t slot, Kept kind, unsigned index, int fd);
+  void forget_at(std::uint32_t slot, Kept kind, unsigned index);
+  [[nodiscard]] ports::UniqueFd take_at(std::uint32_t slot, Kept kind, unsigned index) const;
+  [[nodiscard]] tl::expected<Command, Nothing> next(bool wait);
+
+  ports::UniqueFd socket_;
+  SharedMemory shared_;
+  unsigned heartbeat_;
+  Keepsakes inherited_;  ///< what the keeper has, as of the last message
+  std::map<unsigned, std::unique_ptr<SlotEstate>> estates_;
+  std::vector<bool> claimed_;
+};
+
+}  // namespace sluice::control

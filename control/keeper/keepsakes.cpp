@@ -1,0 +1,39 @@
+#include "control/keeper/keepsakes.hpp"
+
+#include <utility>
+
+namespace sluice::control {
+
+bool Keepsakes::apply(Received& received) {
+  const Message& m = received.message;
+  switch (m.saying) {
+    case Saying::keep:
+      if (received.fd) kept_[{m.slot, m.kind, m.index}] = std::move(received.fd);
+      return true;
+    case Saying::forget: kept_.erase({m.slot, m.kind, m.index}); return true;
+    case Saying::forget_slot: forget_slot(m.slot); return true;
+    case Saying::ready:
+    case Saying::running:
+    case Saying::refused:
+    case Saying::handed_over:
+    case Saying::wants_upgrade:
+    case Saying::go:
+    case Saying::hand_over:
+    case Saying::resume:
+    case Saying::leave:
+    case Saying::stop:
+    case Saying::upgraded: return false;
+  }
+  return false;
+}
+
+void Keepsakes::forget_slot(std::uint32_t slot) {
+  std::erase_if(kept_, [slot](const auto& entry) { return entry.first.slot == slot; });
+}
+
+int Keepsakes::find(const KeptPlace& place) const {
+  const auto found = kept_.find(place);
+  return found == kept_.end() ? -1 : found->second.get();
+}
+
+}  // namespace sluice::control
