@@ -41,6 +41,9 @@ struct EthdevConfig {
   bool pcap_loop = false;
   std::string pcap_rx;  ///< paths, empty: none
   std::string pcap_tx;
+  /// The UNIX socket by which the device meets its peer; empty: it has none.
+  std::string peer_path;
+  bool peer_connects = false;  ///< to that socket; else it listens there
 };
 
 struct PortConfig {

@@ -65,14 +65,14 @@ void read_pci(Mapping& keys, PortConfig& port) {
 
 void read_devargs(Mapping& keys, PortConfig& port) {
   port.ethdev.emplace();
-  if (keys.require("devargs", "devargs: net_bonding0,mode=1") == nullptr) return;
+  if (keys.require("devargs", "devargs: net_pcap0,iface=eth1") == nullptr) return;
   const auto devargs = keys.text("devargs");
   if (!devargs) return;
   const bool plain = std::all_of(devargs->begin(), devargs->end(), [](char c) { return c > ' ' && c < 0x7f; });
   if (!plain || devargs->starts_with(',')) {
     keys.wrong("devargs",
                fmt::format("devargs {} is not DPDK's syntax; right is a device and its arguments without spaces, "
-                           "such as net_bonding0,mode=1",
+                           "such as net_pcap0,iface=eth1",
                            in_quotes(*devargs)));
     return;
   }
@@ -119,6 +119,9 @@ void read_memif(Mapping& keys, PortConfig& port) {
   const Node* role = keys.find("role");
   port.claims.push_back(fmt::format("memif {} id {} as {}", socket != nullptr ? socket->text : "",
                                     id != nullptr ? id->text : "0", role != nullptr ? role->text : "client"));
+  if (socket == nullptr || socket->kind != Node::Kind::scalar) return;
+  port.ethdev->peer_path = read_socket_path(keys, "socket").value_or("");
+  port.ethdev->peer_connects = role == nullptr || role->text != "server";
 }
 
 /// Two ports may share an interface if they do not share its queues.
@@ -150,11 +153,13 @@ constexpr DeviceArgument kAfXdp[] = {
 constexpr DeviceArgument kTap[] = {
     {.key = "interface", .argument = "iface", .kind = Kind::interface, .required = true, .claim = "interface"},
 };
+// A buffer of memif holds a whole frame, of 1500 bytes behind two tags: net_memif spreads longer ones over several and
+// later takes the frames that follow in these for their continuation.
 constexpr DeviceArgument kMemif[] = {
     {.key = "socket", .argument = "socket", .kind = Kind::path, .required = true},
     {.key = "role", .argument = "role", .kind = Kind::choice, .choices = kMemifRoles},
     {.key = "id", .argument = "id", .kind = Kind::number, .most = 0xffff'ffff},
-    {.key = "buffer_size", .argument = "bsize", .kind = Kind::number, .least = 64, .most = 65535},
+    {.key = "buffer_size", .argument = "bsize", .kind = Kind::number, .least = 1522, .most = 65535},
     {.key = "secret", .argument = "secret", .kind = Kind::word, .most = 23},
 };
 constexpr DeviceArgument kNull[] = {

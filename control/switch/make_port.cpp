@@ -48,6 +48,8 @@ Expected<std::unique_ptr<ports::Port>> make_port(const PortConfig& config, const
   options.pools = &pools;
   options.pace = pace_of(config.ethdev->pcap_rate);
   options.rate = config.ethdev->pcap_rate;
+  options.peer = {.path = config.ethdev->peer_path, .connects = config.ethdev->peer_connects};
+  options.host = &host;
   return or_error(EthdevPort::create(options));
 }
 

@@ -61,7 +61,7 @@ tl::expected<std::unique_ptr<EthdevPort>, std::string> EthdevPort::create(const 
   return port->attach()
       .and_then([&] { return port->configure(); })
       .and_then([&] { return port->set_up_queues(); })
-      .and_then([&] { return port->start(); })
+      .and_then([&] { return options.peer.connects ? port->keep_connected() : port->start(); })
       .map([&] { return std::move(port); });
 }
 
@@ -71,6 +71,7 @@ tl::expected<void, std::string> EthdevPort::attach() {
   if (rte_eth_dev_get_port_by_name(name.c_str(), &device) == 0) {
     return failed(options_, "is in use by another port", 0);
   }
+  if (!options_.peer.path.empty() && !options_.peer.connects) remove_stale_socket(options_.peer.path);
   if (const int error = rte_dev_probe(options_.devargs.c_str()); error != 0) {
     return failed(options_, "cannot be attached", error);
   }
@@ -94,10 +95,14 @@ tl::expected<void, std::string> EthdevPort::attach() {
 tl::expected<void, std::string> EthdevPort::check_mtu() const {
   const rte_eth_dev_info info = info_of(device_);
   // A device that cannot be told an MTU takes frames of any length that fit its buffers, and the switch sees to it.
-  if (info.max_mtu != 0 && (options_.mtu > info.max_mtu || options_.mtu < info.min_mtu)) {
+  // Some say the largest MTU, others the largest frame, from which DPDK takes the header and the FCS off.
+  constexpr std::uint32_t kHeaderAndFcs = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+  const std::uint32_t largest_frame = std::max(info.max_rx_pktlen, kHeaderAndFcs);
+  const std::uint32_t largest = std::min<std::uint32_t>(info.max_mtu, largest_frame - kHeaderAndFcs);
+  if (info.max_mtu != 0 && (options_.mtu > largest || options_.mtu < info.min_mtu)) {
     return failed(options_,
                   "mtu: " + std::to_string(options_.mtu) + " is not one of the device's, " +
-                      std::to_string(info.min_mtu) + " to " + std::to_string(info.max_mtu),
+                      std::to_string(info.min_mtu) + " to " + std::to_string(largest),
                   0);
   }
   if (!chains_ && options_.mtu + kFrameOverhead > kOneMbuf) {
@@ -156,7 +161,11 @@ tl::expected<void, std::string> EthdevPort::set_up_queues() {
   }
   const int node = rte_eth_dev_socket_id(device_);
   const auto socket = static_cast<unsigned>(node);
-  auto pool = options_.pools->make(options_.name, options_.queues * (unsigned{rx_size} + tx_size), node);
+  // Some devices fill rings of a size of their own, whatever they are asked for.
+  const rte_eth_dev_info info = info_of(device_);
+  const unsigned descriptors = std::max<unsigned>(rx_size, info.default_rxportconf.ring_size) +
+                               std::max<unsigned>(tx_size, info.default_txportconf.ring_size);
+  auto pool = options_.pools->make(options_.name, options_.queues * descriptors, node);
   if (!pool) return failed(options_, "its buffers cannot be had: " + pool.error(), 0);
   pool_ = *pool;
   for (std::uint16_t queue = 0; queue < options_.queues; ++queue) {
@@ -205,6 +214,7 @@ void EthdevPort::make_pacers() {
 }
 
 EthdevPort::~EthdevPort() {
+  if (timer_ != 0) options_.host->loop->cancel(timer_);
   if (device_ == kNoDevice) return;
   rte_device* const device = info_of(device_).device;
   pacers_.clear();
@@ -216,12 +226,14 @@ EthdevPort::~EthdevPort() {
 
 std::vector<RxQueue> EthdevPort::rx_queues() {
   std::vector<RxQueue> queues;
+  if (!started_) return queues;
   for (const auto& queue : queues_) queues.emplace_back(*queue);
   return queues;
 }
 
 std::vector<TxQueue> EthdevPort::tx_queues() {
   std::vector<TxQueue> queues;
+  if (!started_) return queues;
   for (const auto& queue : queues_) queues.emplace_back(*queue);
   return queues;
 }
@@ -229,8 +241,11 @@ std::vector<TxQueue> EthdevPort::tx_queues() {
 PortStatus EthdevPort::status() const {
   PortStatus status;
   rte_eth_link link{};
-  status.link_up = rte_eth_link_get_nowait(device_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
-  status.state = status.link_up ? "up" : "down";
+  status.link_up = started_ && rte_eth_link_get_nowait(device_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  status.state = status.link_up               ? "up"
+                 : options_.peer.path.empty() ? "down"
+                 : options_.peer.connects     ? "connecting"
+                                              : "listening";
   status.details.emplace_back("device", device_name(options_.devargs));
   status.details.emplace_back("driver", driver_);
   rte_ether_addr mac{};

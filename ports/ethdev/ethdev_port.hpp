@@ -11,6 +11,8 @@
 
 #include "ports/ethdev/ethdev_queue.hpp"
 #include "ports/ethdev/pacer.hpp"
+#include "ports/ethdev/peer_socket.hpp"
+#include "ports/event_loop.hpp"
 #include "ports/port.hpp"
 #include "ports/port_pools.hpp"
 
@@ -26,6 +28,8 @@ struct EthdevOptions {
   enum class Pace : std::uint8_t { none, recorded, rate };
   Pace pace = Pace::none;
   double rate = 0;  ///< Pace::rate: frames a second, over all of a queue's
+  PeerSocket peer{};
+  const PortHost* host = nullptr;  ///< needed if peer.connects; outlives the port
 };
 
 class EthdevPort final : public Port {
@@ -50,16 +54,25 @@ class EthdevPort final : public Port {
   [[nodiscard]] tl::expected<void, std::string> start();
   void make_pacers();
 
+  // A device that connects to a peer (ethdev_client.cpp).
+  [[nodiscard]] tl::expected<void, std::string> keep_connected();
+  void connect_if_served();
+  void look_after_link();
+
   static constexpr std::uint16_t kNoDevice = 0xffff;
   const EthdevOptions options_;
   std::uint16_t device_ = kNoDevice;  ///< DPDK's port id
-  bool started_ = false;
-  rte_mempool* pool_ = nullptr;  ///< the port's own, of options_.pools
+  bool started_ = false;              ///< if not, it has no queues: its peer is awaited
+  rte_mempool* pool_ = nullptr;       ///< the port's own, of options_.pools
   std::string driver_;
   TxCapabilities tx_;
   bool chains_ = false;  ///< it sends frames of more than one mbuf
   std::vector<std::unique_ptr<EthdevQueue>> queues_;
   std::vector<std::unique_ptr<Pacer>> pacers_;
+
+  EventLoop::TimerId timer_ = 0;
+  unsigned looks_without_link_ = 0;
+  bool was_up_ = false;
 };
 
 }  // namespace sluice::ports::ethdev

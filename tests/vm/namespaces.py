@@ -20,6 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 _ETH_P_ALL = 3
 _SOL_PACKET, _PACKET_AUXDATA = 263, 8
+_SO_TIMESTAMPNS = 35
 _TP_STATUS_VLAN_VALID = 1 << 4
 _AUXDATA = struct.Struct("IIIHHHH")  # struct tpacket_auxdata
 
@@ -30,6 +31,7 @@ class Frames:
     def __init__(self, interface: str):
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
         self.socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self.socket.bind((interface, 0))
         self.socket.settimeout(10)
 
@@ -38,15 +40,23 @@ class Frames:
 
     def receive(self, wanted) -> bytes:
         """The next frame that came from outside and for which wanted(frame) is true."""
+        return self.receive_with_time(wanted)[0]
+
+    def receive_with_time(self, wanted) -> tuple[bytes, float]:
+        """The same, and when the kernel had it: seconds since 1970."""
         while True:
             frame, ancillary, _, sender = self.socket.recvmsg(65536, 256)
+            seconds = 0.0
             for level, kind, data in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+                    whole, nanoseconds = struct.unpack("qq", data)
+                    seconds = whole + nanoseconds / 1e9
                 if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
                     status, *_, tci, tpid = _AUXDATA.unpack(data)
                     if status & _TP_STATUS_VLAN_VALID:
                         frame = frame[:12] + struct.pack(">HH", tpid, tci) + frame[12:]
             if sender[2] != socket.PACKET_OUTGOING and wanted(frame):
-                return frame
+                return frame, seconds
 
     def __enter__(self):
         return self

@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
             "net_memif_a,socket=/m.sock,role=server,id=7,bsize=4096,secret=s,rsize=9,socket-abstract=no"},
         Device{"name: a, type: null, size: 64, copy: true", "net_null_a,size=64,copy=1"},
         Device{"name: a, type: 'null'", "net_null_a"}, Device{"name: a, type: ring", "net_ring_a"},
-        Device{"name: a, type: devargs, devargs: 'net_bonding0,mode=1'", "net_bonding0,mode=1"}));
+        Device{"name: a, type: devargs, devargs: 'net_pcap0,iface=eth1'", "net_pcap0,iface=eth1"}));
 
 TEST(Ports, a_capture_is_read_as_fast_as_it_is_asked_for) {
   EXPECT_EQ(good_port("name: a, type: pcap, rx: x").ethdev->pcap_rate, 0);
@@ -149,6 +149,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongPort{"name: a, type: memif, socket: /x, role: master", "right is server or client"},
         WrongPort{"name: a, type: memif, socket: /x, secret: 0123456789012345678901234", "at most 23"},
         WrongPort{"name: a, type: memif, socket: '/x[1]'", "would begin another"},
+        WrongPort{"name: a, type: memif, socket: /x, buffer_size: 1521", "from 1522"},
+        WrongPort{"name: a, type: memif, socket: /x/", "right is the socket's own path"},
         WrongPort{"name: a, type: null, copy: 1", "true or false"},
         WrongPort{"name: a, type: null, size: 1", "from 14"},
         WrongPort{"name: a, type: devargs, devargs: 'a b'", "not DPDK's syntax"},
