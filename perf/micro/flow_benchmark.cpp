@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 #include <x86intrin.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
@@ -12,11 +13,13 @@
 #include "datapath/parse.hpp"
 #include "flowtable/flow_table.hpp"
 #include "flowtable/mask.hpp"
+#include "perf/micro/cycles.hpp"
 
 namespace sluice {
 namespace {
 
 using namespace flowtable;
+using perf::Cycles;
 
 constexpr std::size_t kBurst = FlowTable::kMaxLookup;
 constexpr HashSecret kSecret{{0x0123456789abcdefU, 0xfedcba9876543210U}};
@@ -30,22 +33,6 @@ FlowKey key_of(std::uint32_t n) {
   std::memcpy(key.nw_dst.data() + 12, &n, 4);
   return key;
 }
-
-// Counts cycles of the timed loop and reports them for one item.
-class Cycles {
- public:
-  Cycles(benchmark::State& state, std::size_t items) : state_(state), items_(items), begin_(__rdtsc()) {}
-  ~Cycles() {
-    const auto done = static_cast<double>(state_.iterations()) * static_cast<double>(items_);
-    state_.counters["cycles"] = static_cast<double>(__rdtsc() - begin_) / done;
-    state_.SetItemsProcessed(static_cast<std::int64_t>(done));
-  }
-
- private:
-  benchmark::State& state_;
-  std::size_t items_;
-  std::uint64_t begin_;
-};
 
 std::vector<std::uint8_t> udp_frame(bool ipv6, bool tagged) {
   std::vector<std::uint8_t> bytes(12, 2);
@@ -132,20 +119,43 @@ void lookup(benchmark::State& state, const Kernel* kernel, bool hit) {
   state.counters["cycles"] = static_cast<double>(cycles) / static_cast<double>(packets);
 }
 
-// A new flow and the end of an old one, in a table that holds state.range(0).
-void insert_and_erase(benchmark::State& state) {
+// New flows, in a table that holds state.range(0) and no more than twice a burst beside; erased again, uncounted.
+void insert(benchmark::State& state) {
   const auto flows = static_cast<std::uint32_t>(state.range(0));
-  auto table = std::move(*FlowTable::create(1'000'000, kSecret));
+  auto table = std::move(*FlowTable::create(1'000'000 + 2 * kBurst, kSecret));
+  for (std::uint32_t n = 0; n < flows; ++n) (void)table.insert(key_of(n), table.hash_of(key_of(n)));
+  std::uint32_t next = flows;
+  std::array<FlowEntry*, kBurst> entries;
+  perf::PartialCycles cycles(state, kBurst);
+  for (auto _ : state) {
+    cycles.resume();
+    for (FlowEntry*& entry : entries) {
+      const FlowKey key = key_of(next++);
+      entry = table.insert(key, table.hash_of(key));
+    }
+    cycles.pause();
+    for (FlowEntry* entry : entries) table.erase(*entry);
+  }
+}
+
+// The end of random flows, in a table that holds state.range(0); put back, uncounted.
+void erase(benchmark::State& state) {
+  const auto flows = static_cast<std::uint32_t>(state.range(0));
+  auto table = std::move(*FlowTable::create(1'000'000 + 2 * kBurst, kSecret));
   std::vector<FlowEntry*> entries;
   for (std::uint32_t n = 0; n < flows; ++n) entries.push_back(table.insert(key_of(n), table.hash_of(key_of(n))));
-  std::uint32_t next = flows;
-  std::size_t oldest = 0;
-  const Cycles cycles(state, 1);
+  std::mt19937 random(1);
+  const std::size_t batch = std::min<std::size_t>(kBurst, flows);
+  perf::PartialCycles cycles(state, batch);
   for (auto _ : state) {
-    table.erase(*entries[oldest]);
-    const FlowKey key = key_of(next++);
-    entries[oldest] = table.insert(key, table.hash_of(key));
-    if (++oldest == entries.size()) oldest = 0;
+    const std::size_t first = flows == batch ? 0 : random() % (flows - batch);
+    cycles.resume();
+    for (std::size_t i = first; i < first + batch; ++i) table.erase(*entries[i]);
+    cycles.pause();
+    for (std::size_t i = first; i < first + batch; ++i) {
+      const FlowKey key = key_of(static_cast<std::uint32_t>(i));
+      entries[i] = table.insert(key, table.hash_of(key));
+    }
   }
 }
 
@@ -161,10 +171,13 @@ void register_all() {
     for (const bool hit : {true, false}) {
       const std::string full = "lookup/" + name + (hit ? "/hit" : "/miss");
       auto* registered = benchmark::RegisterBenchmark(full.c_str(), lookup, kernel, hit);
-      for (const int flows : {1, 1000, 100'000, 1'000'000}) registered->Arg(flows);
+      for (const int flows : {1, 100, 10'000, 100'000, 1'000'000}) registered->Arg(flows);
     }
   }
-  benchmark::RegisterBenchmark("insert_and_erase", insert_and_erase)->Arg(1)->Arg(1000)->Arg(1'000'000);
+  for (const int flows : {1, 100, 10'000, 100'000, 1'000'000}) {
+    benchmark::RegisterBenchmark("insert", insert)->Arg(flows);
+    benchmark::RegisterBenchmark("erase", erase)->Arg(flows);
+  }
 }
 
 }  // namespace
