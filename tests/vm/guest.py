@@ -69,9 +69,9 @@ class Guest(Program):
             raise GuestError(f"{self.name}: '{command}' returned {found.group(2)}:\n{found.group(1)}")
         return found.group(1)
 
-    def pings(self, address: str, count: int = 3) -> int:
-        """How many of `count` pings are answered."""
-        text = self.run(f"ping -c {count} -i 0.2 -W 2 {address}", seconds=5 + 3 * count, check=False)
+    def pings(self, address: str, count: int = 3, size: int = 56) -> int:
+        """How many of `count` pings with `size` bytes each are answered."""
+        text = self.run(f"ping -c {count} -i 0.2 -W 2 -s {size} {address}", seconds=5 + 3 * count, check=False)
         return int(re.search(r"(\d+) packets received", text).group(1)) if "packets received" in text else 0
 
     def snmp(self, protocol: str) -> dict[str, int]:
