@@ -9,7 +9,8 @@ FUZZ_SECONDS ?= 10
 # Guests need hugepages, and those need root; all else does not.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help packages build debug asan tsan demo test test-release test-asan test-fuzz format tidy install clean
+.PHONY: help packages build debug asan tsan demo test test-release test-asan test-fuzz bench bench-quick accept-instructions \
+        format tidy install clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +41,17 @@ test-asan: asan ## The tests on build/asan that are not bound to time
 
 test-fuzz: asan ## Runs each fuzzer for FUZZ_SECONDS
 	tests/fuzz/run $(FUZZ_SECONDS) build/asan
+
+bench: build ## Compares Sluice with OVS-DPDK and testpmd, into perf/results (bench-quick: under 5 minutes)
+	tests/install-packages perf/packages.txt
+	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py
+
+bench-quick: build
+	tests/install-packages perf/packages.txt
+	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py --quick
+
+accept-instructions: build ## Accepts the instructions a packet that check.instructions counts
+	/usr/bin/python3 -B perf/micro/check_instructions.py build/release/perf/micro/pipeline_instructions --accept
 
 format: ## Formats every C++ file
 	git ls-files '*.hpp' '*.cpp' | xargs clang-format -i

@@ -1,0 +1,77 @@
+"""Contender: a switch that does a piece of work, started for it and ended after it. What all of them answer alike.
+
+It listens on its vhost-user sockets and the VMs connect, or the other way round. Its one PMD has core 1 to itself; all
+else of it shares core 0 with the VMs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from work import Work
+
+PMD_CORE = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """How a contender is to be set up, beside the work it does."""
+    vms_listen: bool = False                 # the VMs make the sockets, and the switch connects
+    pins: tuple[int, ...] = ()               # the core for each VM's queue; else all are PMD_CORE's
+    idle_timeout: int = 10                   # seconds until a flow without packets goes
+
+    @property
+    def cores(self) -> list[int]:
+        return sorted({PMD_CORE, *self.pins})
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """Of the PMD on PMD_CORE, over a stretch of time."""
+    packets: int             # that were received from queues
+    busy_cycles: float       # TSC cycles, by the contender's own account: perf/README.md says what it counts
+    per_batch: float         # packets a batch; 0: it does not say
+    busy_share: float        # of the stretch
+
+    @property
+    def cycles(self) -> float:
+        return self.busy_cycles / self.packets if self.packets else float("nan")
+
+
+class Contender:
+    """A context manager: started on entry, ended on exit. Subclasses say how."""
+    name: str
+    hugepages: int     # of 2 MiB, that it takes
+    executed_at: float  # time.monotonic() just before the program that moves packets was executed
+
+    def __init__(self, directory: pathlib.Path, work: Work, setting: Setting = Setting(), sockets: list[pathlib.Path] | None = None):
+        """`sockets`: of the VMs, if they are not to be in `directory`."""
+        self.directory = directory
+        self.work = work
+        self.setting = setting
+        self.sockets = sockets or [directory / f"vm{vm + 1}" for vm in range(work.vms)]
+
+    def clear(self) -> None:
+        """A stretch begins."""
+        raise NotImplementedError
+
+    def read(self) -> Reading:
+        """Of the stretch that began with clear()."""
+        raise NotImplementedError
+
+    def pid(self) -> int:
+        """Of the process that moves packets."""
+        raise NotImplementedError
+
+    def resident_bytes(self) -> int:
+        """Of that process, hugepages included. VMs' memory counts too where it is in hugepages: to be asked before they come."""
+        fields = self._status()
+        return 1024 * sum(int(fields[name].split()[0]) for name in ("RssAnon", "RssFile", "HugetlbPages"))
+
+    def anonymous_bytes(self) -> int:
+        """Resident memory of its own that is neither file nor hugepage."""
+        return 1024 * int(self._status()["RssAnon"].split()[0])
+
+    def _status(self) -> dict[str, str]:
+        return dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{self.pid()}/status").read_text().splitlines())

@@ -1,0 +1,127 @@
+"""Figures that are no cycles a packet: latency, new flows, a second PMD, memory, start. Each a function that measures,
+and gives back rows of `what | target | Sluice | OVS-DPDK`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import statistics
+import tempfile
+
+from contender import Contender, Setting
+from generator import Generator
+from ovs import Ovs
+from run import contest, traffic
+from sluice import Sluice
+from work import READS_ADDRESSES, WORKS, Work
+
+BOTH: tuple[type[Contender], ...] = (Sluice, Ovs)
+PERCENTILES = {"p50": "p50", "p99": "p99", "p99.9": "p99_9"}
+ONE_FLOW = WORKS[0]
+FLOWS_1K = next(work for work in WORKS if work.name == "flows-1k")
+
+Row = tuple[str, str, str, str]
+
+
+def _at_rate(pps: float) -> str:
+    """For vmgen: of each of two senders."""
+    return f"--rate={pps / 2:.0f}"
+
+
+def latency(capacity: float, rounds: int, seconds: float) -> tuple[list[Row], dict[str, dict[str, float]]]:
+    """`capacity`: OVS's, in packets a second both ways, with one flow. The second part is for the plot."""
+    seen: dict[str, list[dict]] = {kind.name: [] for kind in BOTH}
+    for _ in range(rounds):
+        for kind in BOTH:
+            with contest(kind, ONE_FLOW) as contender:
+                seen[kind.name].append(traffic(contender, seconds, _at_rate(capacity / 2))[1].report["total"]["latency_us"])
+    medians = {name: {label: statistics.median(report[key] for report in reports) for label, key in PERCENTILES.items()} for name, reports in seen.items()}
+    rows = [(f"latency at {capacity / 2e6:.1f} Mpps, half of OVS's capacity, {label}", "at most OVS's",
+             *(f"{medians[kind.name][label]:.0f} µs" for kind in BOTH)) for label in PERCENTILES]
+    return rows, medians
+
+
+def new_flows(capacities: dict[str, float], seconds: float, rate: float = 300_000) -> list[Row]:
+    """`capacities`: packets a second both ways with 2 × 1,000 flows, by contender; half of it is offered."""
+    cells = []
+    installed = []
+    for kind in BOTH:
+        with contest(kind, dataclasses.replace(FLOWS_1K, flows=500), setting=Setting(idle_timeout=2)) as contender:
+            total = traffic(contender, seconds, _at_rate(capacities[kind.name] / 2), f"--new-flows={rate / 2:.0f}")[1].report["total"]
+        new = total["new_flows"]
+        established = 1 - (total["received"] - new["received"]) / max(1, total["expected"] - new["sent"])
+        cells.append(f"{established:.2%}")
+        installed.append(f"{new['received'] / seconds:,.0f}/s of {new['sent'] / seconds:,.0f}/s")
+    load = " and ".join(f"{kind.name} {capacities[kind.name] / 2e6:.1f}" for kind in BOTH)
+    return [(f"{rate:,.0f} new flows a second for {seconds:.0f} s beside 1,000 established at half of the capacity ({load} Mpps): established frames lost", "under 1 %", *cells),
+            ("… first frames of new flows that arrived", "–", *installed)]
+
+
+def first_packet(rounds: int) -> list[Row]:
+    """How long a new flow's first packet takes where nothing else happens: 100 of them a second each way."""
+    cells = []
+    for kind in BOTH:
+        medians = []
+        for _ in range(rounds):
+            with contest(kind, FLOWS_1K) as contender:
+                medians.append(traffic(contender, 2.0, "--flows=1", "--rate=1", "--new-flows=100")[1].report["total"]["latency_us"]["p50"])
+        cells.append(f"{statistics.median(medians):.0f} µs")
+    return [("a single new flow's first packet, idle switch, median latency", "under 200 µs", *cells)]
+
+
+def second_pmd(rounds: int, seconds: float) -> list[Row]:
+    """What a packet costs on a PMD while a second one works too, over what it costs alone."""
+    other = 2 if (os.cpu_count() or 1) > 2 else 0
+    pairs = Work("two-pairs", "two pairs", vms=4)
+    rows = []
+    for title, pins in (("each with a pair of VMs of its own", (1, 1, other, other)), ("each with one direction of two pairs", (1, other, 1, other))):
+        gains = []
+        for _ in range(rounds):
+            cycles = []
+            for setting in (Setting(), Setting(pins=pins)):
+                with contest(Sluice, pairs, setting=setting) as contender:
+                    cycles.append(traffic(contender, seconds)[0].cycles)
+            gains.append(cycles[0] / cycles[1])
+        rows.append((f"a second PMD adds, by cycles a packet, {title}", "at least 0.9", f"{statistics.median(2 * gain - 1 for gain in gains):.2f}", "–"))
+    return rows
+
+
+def memory() -> list[Row]:
+    idle = []
+    for kind in BOTH:
+        with contest(kind, ONE_FLOW) as contender:
+            idle.append(f"{contender.resident_bytes() / 2**20:.0f} MiB")
+    many = dataclasses.replace(FLOWS_1K, flows=500_000, warm_up=6.0)
+    with contest(Sluice, many, setting=Setting(idle_timeout=60)) as contender:
+        before = contender.anonymous_bytes()
+        traffic(contender, 1.0)
+        flows, grown = contender.status()["flows"], contender.anonymous_bytes() - before
+        table = contender.table_bytes()
+    return [("idle switch with 2 ports, resident", "at most 200 MiB", *idle),
+            (f"flow table of a PMD, reserved for {contender.FLOW_LIMIT:,} flows", "at most 192 MiB", f"{table / 2**20:.0f} MiB", "–"),
+            (f"resident memory that {flows:,} flows add, the slow path's included", "–", f"{grown / 2**20:.0f} MiB", "–")]
+
+
+def start(rounds: int) -> list[Row]:
+    """From execution to the first packet between VMs that have been there before: the switch they had is gone."""
+    medians = []
+    for kind in BOTH:
+        times = []
+        for _ in range(rounds):
+            times.append(_start_once(kind))
+        medians.append(f"{statistics.median(times):.2f} s")
+    return [("start to first packet forwarded", "at most 1 s", *medians)]
+
+
+def _start_once(kind: type[Contender]) -> float:
+    with contextlib.ExitStack() as stack:
+        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sb-")))
+        sockets = [directory / f"vm{vm + 1}" for vm in range(2)]
+        vms = stack.enter_context(Generator(directory, ONE_FLOW, sockets, 60, "--interval=10", "--rate=100k", listen=True))
+        with contest(kind, ONE_FLOW, setting=Setting(vms_listen=True), sockets=sockets):
+            vms.wait_until_measured()
+        with contest(kind, ONE_FLOW, setting=Setting(vms_listen=True), sockets=sockets) as contender:
+            return vms.first_received_after(contender.executed_at) - contender.executed_at

@@ -1,0 +1,105 @@
+"""OVS-DPDK as a contender: Debian's packages, run without systemd in a folder of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+import subprocess
+import time
+
+from contender import PMD_CORE, Contender, Reading
+from process import Program, wait_until
+
+VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+MEGABYTES = 512
+
+
+class Ovs(Contender):
+    name = "OVS-DPDK"
+    hugepages = MEGABYTES // 2 + 256  # a device has a pool of its own, beside what is reserved
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self._environment = {f"OVS_{name}": str(self.directory) for name in ("RUNDIR", "LOGDIR", "DBDIR", "SYSCONFDIR")}
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            database = self.directory / "conf.db"
+            self._run("ovsdb-tool", "create", database, SCHEMA)
+            server = stack.enter_context(Program("ovsdb", ["ovsdb-server", database, f"--remote=punix:{self._db}", f"--unixctl={self.directory}/ovsdb.ctl"],
+                                                 self.directory, env=self._environment))
+            wait_until(lambda: self._db.exists() or not server.running(), "ovsdb-server listens")
+            self._vsctl(*self._configuration())
+            self.executed_at = time.monotonic()
+            self._vswitchd = stack.enter_context(Program("vswitchd", [
+                VSWITCHD, f"unix:{self._db}", f"--unixctl={self._control}", f"--pidfile={self.directory}/vswitchd.pid",
+                f"--log-file={self.directory}/ovs-vswitchd.log", "-vconsole:off"], self.directory, env=self._environment))
+            wait_until(self._ready, "OVS has set up all ports", 60)
+            self._set_flows()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception):
+        self._stack.__exit__(*exception)
+
+    def pid(self) -> int:
+        return int((self.directory / "vswitchd.pid").read_text())
+
+    def clear(self) -> None:
+        self.appctl("dpif-netdev/pmd-stats-clear")
+
+    def read(self) -> Reading:
+        text = next(text for text in self.appctl("dpif-netdev/pmd-stats-show").split("pmd thread") if f"core_id {PMD_CORE}:" in text)
+        packets, busy, idle = (int(re.search(rf"{what}: (\d+)", text)[1]) for what in ("packets received", "processing cycles", "idle cycles"))
+        return Reading(packets, busy, float(re.search(r"packets per output batch: ([\d.]+)", text)[1]), busy / (busy + idle))
+
+    def appctl(self, *arguments: str) -> str:
+        return self._run("ovs-appctl", "-t", self._control, *arguments)
+
+    @property
+    def _db(self) -> pathlib.Path:
+        return self.directory / "db.sock"
+
+    @property
+    def _control(self) -> pathlib.Path:
+        return self.directory / "vswitchd.ctl"
+
+    def _ready(self) -> bool:
+        assert self._vswitchd.running(), (self.directory / "ovs-vswitchd.log").read_text()[-4000:]
+        if not self._control.exists():
+            return False
+        return all(socket.exists() for socket in self.sockets) if not self.setting.vms_listen else "br0" in self.appctl("dpif/show")
+
+    def _configuration(self) -> list[str]:
+        mask = sum(1 << core for core in self.setting.cores)
+        settings = {"dpdk-init": "true", "dpdk-socket-mem": MEGABYTES, "dpdk-lcore-mask": "0x1", "pmd-cpu-mask": hex(mask),
+                    "dpdk-extra": f'"--no-pci --in-memory --file-prefix={self.directory.name}"', "userspace-tso-enable": str(bool(self.work.tso)).lower(),
+                    "max-idle": 1000 * self.setting.idle_timeout, **dict(self.work.ovs_config)}
+        words = ["init", "--", "set", "Open_vSwitch", ".", *(f"other_config:{key}={value}" for key, value in settings.items()),
+                 "--", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"]
+        for socket in self.sockets:
+            words += ["--", "add-port", "br0", socket.name, "--", "set", "interface", socket.name,
+                      *(["type=dpdkvhostuserclient", f"options:vhost-server-path={socket}"] if self.setting.vms_listen else ["type=dpdkvhostuser"])]
+        if self.work.has_device:
+            words += ["--", "add-port", "br0", "device", "--", "set", "interface", "device", "type=dpdk", "options:dpdk-devargs=net_ring0"]
+        return words
+
+    def _set_flows(self) -> None:
+        flows = ["priority=0,actions=normal", *self.work.rules]
+        if self.work.has_device:
+            flows += ["priority=1,in_port=vm1,actions=output:device", "priority=1,in_port=device,actions=output:vm1"]
+        file = self.directory / "flows"
+        file.write_text("".join(f"{flow}\n" for flow in flows))
+        # Not by br0.mgmt alone: names of ports are OpenFlow 1.3's and later to ask for.
+        self._run("ovs-ofctl", "--names", "replace-flows", f"unix:{self.directory}/br0.mgmt", file)
+
+    def _vsctl(self, *words: str) -> None:
+        self._run("ovs-vsctl", "--no-wait", f"--db=unix:{self._db}", *words)
+
+    def _run(self, *command) -> str:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60, env={**os.environ, **self._environment})
+        assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.stderr}"
+        return done.stdout

@@ -1,0 +1,137 @@
+"""Plots as SVG, drawn by hand: few shapes, readable in a diff, light and dark backgrounds alike."""
+
+from __future__ import annotations
+
+import html
+import math
+import pathlib
+import statistics
+
+from report import CONTENDERS, of, ratio
+from run import Run
+from work import Work
+
+COLOURS = {"Sluice": "#0a7d6c", "OVS-DPDK": "#c2571a", "testpmd": "#6b7280"}
+GREY = "#8a8f98"
+FONT = 'font-family="sans-serif" font-size="13"'
+
+
+class Drawing:
+    def __init__(self, width: int, height: int, title: str):
+        self._size = width, height
+        self._shapes: list[str] = []
+        self.text(10, 22, title, weight="bold")
+
+    def text(self, x: float, y: float, text: str, colour: str = GREY, anchor: str = "start", weight: str = "normal") -> None:
+        self._shapes.append(f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}" font-weight="{weight}" {FONT}>{html.escape(text)}</text>')
+
+    def line(self, points: list[tuple[float, float]], colour: str = GREY, width: float = 1, dash: str = "") -> None:
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self._shapes.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"{f" stroke-dasharray={chr(34)}{dash}{chr(34)}" if dash else ""}/>')
+
+    def dot(self, x: float, y: float, colour: str, radius: float = 3, opacity: float = 1.0) -> None:
+        self._shapes.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}" fill-opacity="{opacity}"/>')
+
+    def bar(self, x: float, y: float, width: float, height: float, colour: str) -> None:
+        self._shapes.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}" fill="{colour}" fill-opacity="0.35"/>')
+
+    def legend(self, x: float, y: float, names: list[str]) -> None:
+        for name in names:
+            self.dot(x, y - 4, COLOURS[name], 5)
+            self.text(x + 10, y, name)
+            x += 30 + 8 * len(name)
+
+    def save(self, path: pathlib.Path) -> None:
+        width, height = self._size
+        body = "\n".join(self._shapes)
+        path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">\n{body}\n</svg>\n')
+
+
+def ratios(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
+    """Cycles a packet, OVS's being 1: the median as a bar, each round as a dot, the target as a line."""
+    left, right, top, row = 330, 40, 62, 30
+    most, width = 1.5, 880
+    height = top + row * len(works) + 40
+    drawing = Drawing(width, height, "Busy cycles a packet, relative to OVS-DPDK in the same round (less is better)")
+    drawing.legend(left, 44, ["Sluice", "testpmd"])
+    scale = (width - left - right) / most
+
+    def x(value: float) -> float:
+        return left + scale * min(value, most)
+    for tick in (0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5):
+        drawing.line([(x(tick), top - 6), (x(tick), height - 34)], width=1.5 if tick == 1 else 0.4)
+        drawing.text(x(tick), height - 16, f"{tick:g}", anchor="middle")
+    for number, work in enumerate(works):
+        y = top + row * number
+        drawing.text(left - 10, y + 17, work.title, anchor="end")
+        drawing.bar(left, y + 5, x(ratio(runs, work.name)) - left, row - 12, COLOURS["Sluice"])
+        for contender in ("Sluice", "testpmd"):
+            for value, ovs in zip(of(runs, work.name, contender), of(runs, work.name, "OVS-DPDK")):
+                drawing.dot(x(value / ovs), y + row / 2 - 1, COLOURS[contender], opacity=0.8)
+        if work.target is not None:
+            drawing.line([(x(work.target), y + 1), (x(work.target), y + row - 3)], width=3)
+    drawing.text(left, height - 1, "thick lines: targets")
+    drawing.save(path)
+
+
+def flows(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
+    """Cycles a packet by the number of flows, both logarithmic."""
+    points = [work for work in works if work.on_flow_plot]
+    if len(points) < 2:
+        path.unlink(missing_ok=True)
+        return
+    left, right, top, bottom, width, height = 70, 30, 60, 50, 640, 380
+    drawing = Drawing(width, height, "Busy cycles a packet by flows (64 B; medians, and each round)")
+    drawing.legend(left, 44, ["Sluice", "OVS-DPDK"])
+    most_flows = max(2 * work.flows for work in points)
+    values = [run.cycles for run in runs if run.work in {work.name for work in points} and run.contender != "testpmd"]
+    low, high = 10 ** math.floor(math.log10(min(values))), 10 ** math.ceil(math.log10(max(values)))
+
+    def x(count: float) -> float:
+        return left + (width - left - right) * math.log(count / 2) / math.log(most_flows / 2)
+
+    def y(cycles: float) -> float:
+        return height - bottom - (height - top - bottom) * math.log(cycles / low) / math.log(high / low)
+    tick = low
+    while tick <= high:
+        drawing.line([(left, y(tick)), (width - right, y(tick))], width=0.4)
+        drawing.text(left - 8, y(tick) + 4, f"{tick:,.0f}", anchor="end")
+        tick *= 10
+    for work in points:
+        drawing.text(x(2 * work.flows), height - bottom + 20, f"2 × {work.flows:,}", anchor="middle")
+    drawing.text(width / 2, height - 8, "flows", anchor="middle")
+    for contender in CONTENDERS[:2]:
+        there = [work for work in points if of(runs, work.name, contender)]
+        drawing.line([(x(2 * work.flows), y(statistics.median(of(runs, work.name, contender)))) for work in there], COLOURS[contender], 2)
+        for work in there:
+            for value in of(runs, work.name, contender):
+                drawing.dot(x(2 * work.flows), y(value), COLOURS[contender], opacity=0.7)
+    drawing.save(path)
+
+
+def latency(path: pathlib.Path, percentiles: dict[str, dict[str, float]]) -> None:
+    """Microseconds by contender and percentile, logarithmic."""
+    names = [name for name in CONTENDERS if name in percentiles]
+    labels = list(next(iter(percentiles.values())))
+    left, top, bottom, width, height = 70, 60, 40, 640, 320
+    drawing = Drawing(width, height, "Latency at half of OVS-DPDK's capacity, µs (logarithmic; less is better)")
+    drawing.legend(left, 44, names)
+    values = [value for of_contender in percentiles.values() for value in of_contender.values()]
+    low, high = 10 ** math.floor(math.log10(min(values))), 10 ** math.ceil(math.log10(max(values)))
+
+    def y(value: float) -> float:
+        return height - bottom - (height - top - bottom) * math.log(value / low) / math.log(high / low)
+    tick = low
+    while tick <= high:
+        drawing.line([(left, y(tick)), (width - 20, y(tick))], width=0.4)
+        drawing.text(left - 8, y(tick) + 4, f"{tick:,g}", anchor="end")
+        tick *= 10
+    step = (width - left - 20) / len(labels)
+    for group, label in enumerate(labels):
+        drawing.text(left + step * (group + 0.5), height - bottom + 20, label, anchor="middle")
+        for number, name in enumerate(names):
+            value = percentiles[name][label]
+            at = left + step * group + 14 + number * (step - 28) / len(names)
+            drawing.bar(at, y(value), (step - 28) / len(names) - 4, height - bottom - y(value), COLOURS[name])
+            drawing.text(at + (step - 28) / len(names) / 2 - 2, y(value) - 4, f"{value:.0f}", COLOURS[name], anchor="middle")
+    drawing.save(path)

@@ -1,0 +1,93 @@
+"""From runs to files: runs.csv (each run), table.md (medians, ratios, spread), and the plots."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import pathlib
+import statistics
+
+import machine
+from run import Run
+from work import Work
+
+README = machine.PROJECT / "perf" / "README.md"
+BEGIN, END = "<!-- table -->", "<!-- /table -->"  # the last table is shown between them
+CONTENDERS = ("Sluice", "OVS-DPDK", "testpmd")
+
+
+def write(folder: pathlib.Path, sluice: pathlib.Path, works: list[Work], runs: list[Run], further: list[tuple[str, ...]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "runs.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Run)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in dataclasses.asdict(run).items()} for run in runs)
+    text = "".join(f"{line}\n" for line in [*_head(sluice, runs), "", *_table(works, runs), "", *_further(further)])
+    (folder / "table.md").write_text(text)
+    if folder.resolve() == README.parent / "results":
+        before, _, rest = README.read_text().partition(BEGIN)
+        README.write_text(f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
+    print(f"\n{text}\nwritten to {folder}")
+
+
+def of(runs: list[Run], work: str, contender: str, field: str = "cycles") -> list[float]:
+    return [getattr(run, field) for run in runs if (run.work, run.contender) == (work, contender)]
+
+
+def _head(sluice: pathlib.Path, runs: list[Run]) -> list[str]:
+    rounds = max(run.round for run in runs)
+    return [f"{datetime.date.today()}, medians of {rounds} alternating rounds.", "",
+            *(f"- {what}: {version}" for what, version in machine.versions(sluice).items())]
+
+
+def _table(works: list[Work], runs: list[Run]) -> list[str]:
+    lines = ["| work | Sluice | OVS-DPDK | testpmd | Sluice / OVS | at most | Mpps, Gbit/s: Sluice | OVS | packets a batch | OVS runs with |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
+    for work in works:
+        cells = [work.title, *(_cycles(of(runs, work.name, contender)) for contender in CONTENDERS)]
+        cells += _verdict(work, runs)
+        cells += [_rate(runs, work.name, contender) for contender in CONTENDERS[:2]]
+        cells += [" · ".join(f"{statistics.median(of(runs, work.name, contender, 'per_batch')):.0f}" for contender in CONTENDERS[:2]), work.ovs]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _further(rows: list[tuple[str, ...]]) -> list[str]:
+    if not rows:
+        return []
+    return ["| what | target | Sluice | OVS-DPDK |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _cycles(values: list[float]) -> str:
+    """The median, and from where to where the runs are."""
+    return f"**{statistics.median(values):.0f}** ({min(values):.0f}–{max(values):.0f})" if values else "–"
+
+
+def ratio(runs: list[Run], work: str) -> float:
+    """The median of the ratios of runs of the same round, which had the same minute of the machine."""
+    pairs = zip(of(runs, work, "Sluice"), of(runs, work, "OVS-DPDK"))
+    return statistics.median(sluice / ovs for sluice, ovs in pairs)
+
+
+def _verdict(work: Work, runs: list[Run]) -> list[str]:
+    """The ratio, and what is asked for."""
+    found = ratio(runs, work.name)
+    asked, met = [], []
+    if work.target is not None:
+        asked.append(f"{work.target:.2f}")
+        met.append(found <= work.target)
+    mine = statistics.median(of(runs, work.name, "Sluice"))
+    if work.below_testpmd:
+        asked.append("below testpmd")
+        met.append(mine < statistics.median(of(runs, work.name, "testpmd")))
+    if work.own_target and (alone := of(runs, "64", "Sluice")):
+        asked.append(f"{work.own_target:.1f} × Sluice's 1 flow (is {mine / statistics.median(alone):.2f})")
+        met.append(mine <= work.own_target * statistics.median(alone))
+    return [f"{found:.2f}", f"{', '.join(asked)}: {'met' if all(met) else '**not met**'}" if asked else "–"]
+
+
+def _rate(runs: list[Run], work: str, contender: str) -> str:
+    pps, bps = (statistics.median(of(runs, work, contender, field)) for field in ("pps", "bps"))
+    limit = statistics.mode(of(runs, work, contender, "limit"))
+    return f"{pps / 1e6:.2f}, {bps / 1e9:.1f}{' (generator)' if limit == 'generator' else ''}"

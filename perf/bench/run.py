@@ -1,0 +1,59 @@
+"""One run: a contender started afresh, VMs connected to it, traffic, and what both say of the same stretch of time."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import pathlib
+import tempfile
+import time
+
+from contender import Contender, Reading
+from generator import Generator, Traffic
+from work import Work
+
+MARGIN = 0.15  # seconds that the traffic goes on behind the contender's stretch
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One line of runs.csv."""
+    work: str
+    round: int
+    contender: str
+    cycles: float       # busy cycles a packet on the PMD's core
+    per_batch: float    # packets a batch; 0: not known
+    pps: float          # frames a second that reached their VMs
+    bps: float          # bits a second of them, without FCS, preamble and gap
+    loss: float         # share of the frames sent that did not arrive
+    busy: float         # share of the PMD's time that it was busy
+    limit: str          # what held up the traffic: switch, generator, rate
+    idle_mib: float     # MiB resident before any VM was there
+
+
+@contextlib.contextmanager
+def contest(kind: type[Contender], work: Work, **options):
+    """The contender, ready, in a folder of its own. One at a time on this machine."""
+    with open("/tmp/bench.lock", "w") as lock, tempfile.TemporaryDirectory(prefix="sb-") as folder:  # short: sockets are in it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with kind(pathlib.Path(folder), work, **options) as contender:
+            yield contender
+
+
+def traffic(contender: Contender, seconds: float, *more: str) -> tuple[Reading, Traffic]:
+    """Traffic for `seconds`, and what both say of it; `more`: words of vmgen's command line."""
+    with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, *more) as generator:
+        generator.wait_until_measured()
+        contender.clear()
+        time.sleep(seconds)
+        return contender.read(), generator.report()
+
+
+def measure(kind: type[Contender], work: Work, number: int, seconds: float) -> Run:
+    with contest(kind, work) as contender:
+        idle = contender.resident_bytes()
+        reading, seen = traffic(contender, seconds)
+    assert reading.packets > 0, f"{kind.name}, {work.name}: no packet has passed"
+    return Run(work.name, number, kind.name, reading.cycles, reading.per_batch, seen.pps, seen.bps, seen.loss, reading.busy_share, seen.limit,
+               idle / 2**20)

@@ -1,0 +1,69 @@
+"""Work: what one row of the comparison has a switch do. The same for every contender; how each is told is its own file.
+
+The first part of a row is what is measured, the last what is asked for: Sluice's cycles a packet over OVS's, at most.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+# A rule that both switches have to read whole IPv4 addresses for. The mask is that of the host part: OVS keeps tries
+# of address prefixes, with which it would see that a /32 rule cannot concern most packets, and not look further.
+READS_ADDRESSES = tuple(f"priority=10,ip,{field}=0.250.250.250/0.255.255.255,actions=drop" for field in ("nw_src", "nw_dst"))
+# The same question as operators usually put it; OVS's tries answer it for whole prefixes at once.
+HOST_RULES = ("priority=10,ip,nw_src=10.250.250.250,actions=drop", "priority=10,ip,nw_dst=10.250.250.250,actions=drop")
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    name: str                       # in files, and for --only
+    title: str                      # in the table
+    target: float | None = None     # Sluice / OVS at most
+    below_testpmd: bool = False     # and fewer cycles than testpmd
+    own_target: float = 0.0         # and at most so many times Sluice's own cost of one flow
+    size: str = "64"                # bytes without FCS, or imix
+    tso: int = 0                    # bytes of TSO frames, in place of size
+    vms: int = 2
+    pattern: str = "pairs"          # of vmgen; echo: one VM to a device and back
+    flows: int = 1                  # a direction
+    packed: bool = False
+    rules: tuple[str, ...] = ()
+    ovs: str = "normal"             # how OVS is configured, in words, and in its other_config
+    ovs_config: tuple[tuple[str, str], ...] = ()
+    testpmd: bool = True            # whether testpmd can do it at all
+    quick: bool = True              # in the short form too
+    warm_up: float = 0.0            # seconds more, until all flows are there
+
+    @property
+    def traffic(self) -> list[str]:
+        """For vmgen."""
+        frames = [f"--tso={self.tso}"] if self.tso else [f"--size={self.size}"]
+        return [*frames, f"--pattern={self.pattern}", f"--flows={self.flows}"]
+
+    @property
+    def on_flow_plot(self) -> bool:
+        return self.name == "64" or self.rules == READS_ADDRESSES
+
+    @property
+    def has_device(self) -> bool:
+        return self.pattern == "echo"
+
+
+IPV4 = "rules that read IPv4 addresses"
+MASKED = "normal, 2 rules on addresses"
+WORKS = (
+    Work("64", "64 B, 1 flow, split", 0.50, below_testpmd=True),
+    Work("64-packed", "64 B, 1 flow, packed", 0.55, packed=True),
+    Work("512", "512 B", 0.55, size="512"),
+    Work("imix", "IMIX", 0.55, size="imix"),
+    Work("1518", "1518 B", 0.70, size="1518", quick=False),
+    Work("flows-1k", f"64 B, 2 × 1,000 flows, {IPV4}", 0.45, flows=1_000, rules=READS_ADDRESSES, ovs=MASKED, testpmd=False),
+    Work("flows-10k", "2 × 10,000", 0.40, flows=10_000, rules=READS_ADDRESSES, ovs=MASKED, testpmd=False, warm_up=1),
+    Work("flows-100k", "2 × 100,000", 0.10, flows=100_000, rules=READS_ADDRESSES, ovs=MASKED, testpmd=False, warm_up=3),
+    Work("flows-500k", "2 × 500,000", own_target=2.0, flows=500_000, rules=READS_ADDRESSES, ovs=MASKED, testpmd=False, warm_up=8, quick=False),
+    Work("flows-10k-tries", "2 × 10,000, the rules on /32", flows=10_000, rules=HOST_RULES, ovs=MASKED, testpmd=False, warm_up=1, quick=False),
+    Work("tso", "64 KB TSO frames", 0.70, tso=65_000, ovs="normal, userspace-tso-enable"),
+    Work("mesh", "4 VMs, each to each, 64 B", 0.55, vms=4, pattern="each", testpmd=False),
+    Work("flood", "flood to 8 ports", 0.60, vms=9, pattern="flood", testpmd=False),
+    Work("device", "VM to ethdev and back (net_ring)", 0.80, vms=1, pattern="echo", ovs="output rules", testpmd=False),
+)
