@@ -59,7 +59,7 @@ format: ## Formats every C++ file
 tidy: build ## clang-tidy over the product
 	git ls-files 'flowtable/*.cpp' 'ports/*.cpp' 'datapath/*.cpp' 'control/*.cpp' | xargs -n 1 -P "$$(nproc)" clang-tidy --quiet -p build/release
 
-install: build ## The binary and the example configurations, to $(DESTDIR)$(PREFIX)
+install: build ## The binary, the example configurations and the completion, to $(DESTDIR)$(PREFIX)
 	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
 
 clean: ## Removes build/
