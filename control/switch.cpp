@@ -90,9 +90,10 @@ datapath::PmdOptions pmd_options(const Config& config, rte_mempool* pool) {
 
 }  // namespace
 
-Switch::Impl::Impl(const Config& c, ports::EventLoop& l, ports::Eal e, ports::MbufPool p, PmdSet s)
+Switch::Impl::Impl(const Config& c, ports::EventLoop& l, KeeperLink& k, ports::Eal e, ports::MbufPool p, PmdSet s)
     : config(c),
       loop(l),
+      link(k),
       eal(std::move(e)),
       pool(std::move(p)),
       port_pools(s.members().size()),
@@ -149,7 +150,7 @@ void Switch::Impl::adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened) 
   };
 }
 
-Expected<std::unique_ptr<Switch>> Switch::start(const Config& config, ports::EventLoop& loop) {
+Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::EventLoop& loop, KeeperLink& link) {
   if (auto cores = check_cores(config.pmd); !cores) return tl::unexpected(cores.error());
   auto eal = ports::Eal::start(eal_options(config));
   if (!eal) return tl::unexpected(Error{eal.error()});
@@ -158,22 +159,26 @@ Expected<std::unique_ptr<Switch>> Switch::start(const Config& config, ports::Eve
   auto pmds = PmdSet::create(config.pmd, pmd_options(config, pool->get()));
   if (!pmds) return tl::unexpected(pmds.error());
 
-  auto impl = std::make_unique<Impl>(config, loop, std::move(*eal), std::move(*pool), std::move(*pmds));
+  auto impl = std::make_unique<Impl>(config, loop, link, std::move(*eal), std::move(*pool), std::move(*pmds));
   std::vector<PmdLink> links;
   for (const PmdSet::Member& member : impl->pmds.members()) links.push_back(link_to(*member.pmd));
-  auto slow = std::make_unique<SlowPath>(SlowPathOptions{config.bridge, config.flows, random_secret<std::uint64_t>()},
-                                         std::move(links));
-  if (auto done = impl->set_up(*slow); !done) return tl::unexpected(done.error());
-  impl->slow_path = std::make_unique<SlowPathThread>(std::move(slow), [] { return datapath::now_ns(); });
-  if (auto done = impl->open_ports(); !done) return tl::unexpected(done.error());
-  impl->pmds.use(impl->ports.queues());
-  impl->pmds.start_threads();
-  impl->stall_timer = loop.every(kStallCheck, [i = impl.get()] { i->pmds.interrupt_stalled(); });
-  impl->leaving_timer = loop.every(kLeavingCheck, [i = impl.get()] {
+  impl->prepared = std::make_unique<SlowPath>(
+      SlowPathOptions{config.bridge, config.flows, random_secret<std::uint64_t>()}, std::move(links));
+  if (auto done = impl->set_up(*impl->prepared); !done) return tl::unexpected(done.error());
+  return std::unique_ptr<Switch>(new Switch(std::move(impl)));
+}
+
+Expected<void> Switch::take_up() {
+  impl_->slow_path = std::make_unique<SlowPathThread>(std::move(impl_->prepared), [] { return datapath::now_ns(); });
+  if (auto done = impl_->open_ports(); !done) return done;
+  impl_->pmds.use(impl_->ports.queues());
+  impl_->pmds.start_threads();
+  impl_->stall_timer = impl_->loop.every(kStallCheck, [i = impl_.get()] { i->pmds.interrupt_stalled(); });
+  impl_->leaving_timer = impl_->loop.every(kLeavingCheck, [i = impl_.get()] {
     i->ask_for_forgotten_ids();
     i->collect_pools();
   });
-  return std::unique_ptr<Switch>(new Switch(std::move(impl)));
+  return {};
 }
 
 Switch::Switch(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -20,6 +20,9 @@
 
 namespace sluice::control {
 
+class KeeperLink;
+struct Heartbeat;
+
 struct PortReport {
   std::uint16_t id;
   PortConfig config;
@@ -78,7 +81,9 @@ struct MemoryReport {
 struct StatusReport {
   std::string version;
   int pid;
-  double uptime_seconds;
+  int keeper_pid;          ///< 0: there is none
+  std::uint64_t restarts;  ///< how often another worker has followed, for whatever reason
+  double uptime_seconds;   ///< of this worker
   std::string config;
   std::string dpdk;          ///< its version
   std::string instructions;  ///< the instruction set the fast path picked
@@ -92,8 +97,19 @@ class Switch {
   template <typename T>
   using Then = std::function<void(T)>;
 
-  /// Starts everything: EAL, memory, ports, PMDs, slow path. `loop` outlives the switch.
-  [[nodiscard]] static Expected<std::unique_ptr<Switch>> start(const Config& config, ports::EventLoop& loop);
+  /// Makes everything that can be made while another worker still has the ports: EAL, memory, PMDs, rules. `loop` and
+  /// `link` outlive the switch.
+  [[nodiscard]] static Expected<std::unique_ptr<Switch>> prepare(const Config& config, ports::EventLoop& loop,
+                                                                 KeeperLink& link);
+  /// Takes up the ports and starts to work. After an error there is nothing to do but to destroy the switch.
+  [[nodiscard]] Expected<void> take_up();
+  /// Stops between two bursts, with no packet left in here: what guests send from now on waits in their rings. The
+  /// event loop must not run until unpark().
+  void park();
+  void unpark();
+  /// Shows the keeper that the control thread works, and how far the PMDs are.
+  void beat(Heartbeat& heartbeat) const;
+
   ~Switch();
   Switch(const Switch&) = delete;
   Switch& operator=(const Switch&) = delete;

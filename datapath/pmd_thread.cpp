@@ -4,6 +4,7 @@
 #include <rte_pause.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -49,6 +50,7 @@ PmdThread::~PmdThread() {
 void PmdThread::interrupt() { pthread_kill(thread_.native_handle(), SIGURG); }
 
 void PmdThread::run() {
+  kernel_id_.store(::gettid(), std::memory_order_relaxed);
   char name[16];
   std::snprintf(name, sizeof name, "pmd-%u", core_);
   pthread_setname_np(pthread_self(), name);

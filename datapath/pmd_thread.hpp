@@ -19,6 +19,8 @@ class PmdThread {
   PmdThread& operator=(const PmdThread&) = delete;
 
   [[nodiscard]] unsigned core() const { return core_; }
+  /// The thread's id in the kernel; 0 until it runs.
+  [[nodiscard]] int kernel_id() const { return kernel_id_.load(std::memory_order_relaxed); }
   /// For a PMD that stands still: a signal that makes a system call it is in return, and does nothing else.
   void interrupt();
 
@@ -29,6 +31,7 @@ class PmdThread {
   const unsigned core_;
   const std::chrono::microseconds idle_sleep_;
   std::atomic<bool> stop_{false};
+  std::atomic<int> kernel_id_{0};
   std::thread thread_;
 };
 

@@ -14,7 +14,13 @@
 namespace sluice::control {
 
 tl::expected<Config, std::vector<std::string>> checked_config(const std::string& path) {
-  auto config = load_config(path);
+  const auto text = read_config_text(path);
+  if (!text) return tl::make_unexpected(std::vector{text.error().message});
+  return checked_config(*text, path);
+}
+
+tl::expected<Config, std::vector<std::string>> checked_config(std::string_view text, const std::string& source) {
+  auto config = parse_config(text, source);
   std::vector<std::string> errors;
   if (!config) errors = std::move(config.error().lines);
   const Config* readable = config ? &*config : config.error().rest ? &*config.error().rest : nullptr;

@@ -71,6 +71,8 @@ int run_cli(int argc, const char* const* argv) {
     add_check(app, exit);
     add_show(app, exit);
     add_changes(app, exit);
+    add_upgrade(app, exit);
+    add_worker(app, exit);
     add_replay(app, exit);
     add_completion(app, exit);
     try {

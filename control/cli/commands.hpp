@@ -13,6 +13,8 @@ void add_run(CLI::App& app, int& exit);
 void add_check(CLI::App& app, int& exit);
 void add_show(CLI::App& app, int& exit);
 void add_changes(CLI::App& app, int& exit);  ///< stats, fdb, rule, port, log, trace: one request each
+void add_worker(CLI::App& app, int& exit);
+void add_upgrade(CLI::App& app, int& exit);
 void add_replay(CLI::App& app, int& exit);
 void add_completion(CLI::App& app, int& exit);
 

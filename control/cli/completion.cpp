@@ -19,13 +19,15 @@ void add_cases(const CLI::App& command, const std::string& path, std::string& co
   for (const CLI::Option* option : command.get_options()) {
     for (const std::string& name : option->get_lnames()) options.push_back("--" + name);
   }
-  for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) {
+  // Those of no group are not for people.
+  const auto shown = command.get_subcommands([](const CLI::App* sub) { return !sub->get_group().empty(); });
+  for (const CLI::App* sub : shown) {
     subcommands.push_back(sub->get_name());
   }
   if (!path.empty()) commands += fmt::format("{}\"{}\"", commands.empty() ? "" : "|", path);
   words += fmt::format("    \"{}\") words=\"{}\" options=\"{}\" ;;\n", path, fmt::join(subcommands, " "),
                        fmt::join(options, " "));
-  for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) {
+  for (const CLI::App* sub : shown) {
     add_cases(*sub, path + " " + sub->get_name(), commands, words);
   }
 }

@@ -1,12 +1,13 @@
-// `sluice run`: the switch itself, in the foreground. This thread becomes the control thread.
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
+// `sluice run`: the keeper, in the foreground, which starts the switch itself as another process (worker.cpp).
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -14,54 +15,86 @@
 #include "control/cli/checked_config.hpp"
 #include "control/cli/cli.hpp"
 #include "control/cli/commands.hpp"
+#include "control/config/load.hpp"
+#include "control/keeper/config_text.hpp"
+#include "control/keeper/keeper.hpp"
 #include "control/log.hpp"
 #include "control/rpc/listener.hpp"
-#include "control/rpc/server.hpp"
-#include "control/rpc/switch_methods.hpp"
-#include "control/switch.hpp"
-#include "ports/event_loop.hpp"
-#include "ports/unique_fd.hpp"
 
 namespace sluice::control {
 namespace {
 
-/// SIGINT and SIGTERM as a descriptor. They are blocked before there is another thread, so that they are in all.
-ports::UniqueFd ending_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return ports::UniqueFd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
+/// The program that runs: where it was when it was started.
+Expected<Binary> own_binary() {
+  std::error_code error;
+  const std::string path = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  auto binary = Binary::open("/proc/self/exe");
+  if (binary && !error) binary->path = path;
+  return binary;
+}
+
+/// Each queue of each port has some; what is usual is for programs of another kind.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// What the service manager has kept for us, if it can be taken up.
+struct Legacy {
+  ports::UniqueFd state;
+  SharedMemory shared;
+  Keepsakes kept;
+};
+
+Expected<Legacy> legacy(ServiceManager& manager) {
+  ServiceManager::Found found = manager.take_found();
+  if (found.state) {
+    auto shared = SharedMemory::map(found.state.get());
+    if (shared) return Legacy{std::move(found.state), std::move(*shared), std::move(found.kept)};
+    spdlog::warn("what the service manager has kept is let go: {}", shared.error().message);
+    manager.forget_all(found.kept);
+  }
+  auto state = SharedMemory::create();
+  if (!state) return tl::unexpected(state.error());
+  auto shared = SharedMemory::map(state->get());
+  if (!shared) return tl::unexpected(shared.error());
+  manager.store_state(state->get());
+  return Legacy{std::move(*state), std::move(*shared), {}};
 }
 
 int run(const std::string& path, const std::optional<std::string>& socket_path) {
-  auto config = checked_config(path);
+  // Read once: a worker that follows another gets the same text, whatever has become of the file.
+  auto text = read_config_text(path);
+  if (!text) return report_errors(path, {text.error().message});
+  auto config = checked_config(*text, path);
   if (!config) return report_errors(path, config.error());
   if (socket_path) config->control_socket = *socket_path;
+  auto kept_text = keep_config_text(*text);
+  if (!kept_text) return fail(kept_text.error().message);
+  auto binary = own_binary();
+  if (!binary) return fail(binary.error().message);
 
   start_log();
   std::signal(SIGPIPE, SIG_IGN);
-  const ports::UniqueFd signals = ending_signals();
-  // First of all: that another switch is at work is found out before anything of its is touched.
-  auto socket = ListeningSocket::open(config->control_socket);
+  raise_descriptor_limit();
+  ServiceManager manager;
+  auto found = legacy(manager);
+  if (!found) return fail(found.error().message);
+  // Before a worker is started: that another switch is at work is found out before anything of its is touched.
+  auto socket =
+      ListeningSocket::open_or_adopt(found->kept.take({kNoSlot, Kept::control_socket, 0}), config->control_socket);
   if (!socket) return fail(socket.error().message);
 
-  ports::EventLoop loop;
-  auto started = Switch::start(*config, loop);
-  if (!started) return fail(started.error().message);
-  const RpcServer server(loop, std::move(*socket), switch_methods(operations_of(**started)));
-
-  loop.watch(signals.get(), EPOLLIN, [&](std::uint32_t) {
-    signalfd_siginfo info{};
-    if (::read(signals.get(), &info, sizeof info) != sizeof info) return;
-    spdlog::info("{}: the switch ends", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
-    loop.stop();
-  });
   spdlog::info("sluice " SLUICE_VERSION " runs {}; control socket {}", path, config->control_socket);
-  loop.run();
-  loop.unwatch(signals.get());
-  return kDone;
+  Keeper keeper({.binary = std::move(*binary),
+                 .config = path,
+                 .text = std::move(*kept_text),
+                 .recovery = config->recovery,
+                 .control_socket = ports::UniqueFd(::dup(socket->fd()))},
+                manager, std::move(found->state), std::move(found->shared), std::move(found->kept));
+  return keeper.run() == 0 ? kDone : kFailed;
 }
 
 }  // namespace

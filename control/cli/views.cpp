@@ -32,20 +32,22 @@ std::string fields(const std::vector<std::pair<std::string, std::string>>& rows,
 }
 
 std::string status_text(const Json& status, const Style& style) {
-  return fields({{"version", fmt::format("{}, {}, {}", text(status, "version"), text(status, "dpdk"),
-                                         text(status, "instructions"))},
-                 {"pid", std::to_string(status.at("pid").get<int>())},
-                 {"up", duration_text(status.at("uptime_seconds").get<double>())},
-                 {"config", text(status, "config")},
-                 {"ports", fmt::format("{} ({} up)", number(status, "ports"), number(status, "ports_up"))},
-                 {"PMDs", number(status, "pmds")},
-                 {"flows", number(status, "flows")},
-                 {"FDB entries", number(status, "fdb_entries")},
-                 {"rules", number(status, "rules")},
-                 {"packets", fmt::format("{} received, {} transmitted, {} dropped", number(status, "rx_packets"),
-                                         number(status, "tx_packets"), number(status, "drops"))},
-                 {"upcalls", fmt::format("{} waiting", number(status, "upcalls_waiting"))}},
-                style);
+  return fields(
+      {{"version",
+        fmt::format("{}, {}, {}", text(status, "version"), text(status, "dpdk"), text(status, "instructions"))},
+       {"pid", fmt::format("{} (keeper {})", status.at("pid").get<int>(), status.at("keeper_pid").get<int>())},
+       {"up", fmt::format("{}, {} restarts", duration_text(status.at("uptime_seconds").get<double>()),
+                          number(status, "restarts"))},
+       {"config", text(status, "config")},
+       {"ports", fmt::format("{} ({} up)", number(status, "ports"), number(status, "ports_up"))},
+       {"PMDs", number(status, "pmds")},
+       {"flows", number(status, "flows")},
+       {"FDB entries", number(status, "fdb_entries")},
+       {"rules", number(status, "rules")},
+       {"packets", fmt::format("{} received, {} transmitted, {} dropped", number(status, "rx_packets"),
+                               number(status, "tx_packets"), number(status, "drops"))},
+       {"upcalls", fmt::format("{} waiting", number(status, "upcalls_waiting"))}},
+      style);
 }
 
 std::string vlan_text(const Json& vlan) {

@@ -89,6 +89,11 @@ struct FlowConfig {
   std::chrono::seconds idle_timeout{10};
 };
 
+struct RecoveryConfig {
+  bool standby = false;                          ///< a second worker is kept ready
+  std::chrono::milliseconds hang_timeout{1000};  ///< a thread that stands still for so long is a crash; 0: never
+};
+
 struct RuleText {
   std::string text;
   std::string where;    ///< "switch.yaml:12:5"
@@ -103,6 +108,7 @@ struct Config {
   std::vector<RuleText> rules;
   BridgeConfig bridge;
   FlowConfig flows;
+  RecoveryConfig recovery;
   std::string control_socket = "/run/sluice/control.sock";
   std::string source;  ///< the file's path
 };

@@ -94,16 +94,13 @@ Config load_document(std::string_view text, const Node& document, Diagnostics& d
   load_memory(root, config.memory);
   load_bridge(root, config.bridge);
   load_flows(root, config.flows);
+  load_recovery(root, config.recovery);
   load_control(root, config.control_socket);
   load_ports(root, config, diagnostics);
   load_pmd(root, config.ports, config.pmd);
   load_rules(text, root, config, diagnostics);
   root.finish();
   return config;
-}
-
-tl::unexpected<LoadErrors> failed(const std::string& path, int error) {
-  return tl::unexpected(LoadErrors{{fmt::format("{}: cannot be read: {}", path, std::strerror(error))}, {}});
 }
 
 }  // namespace
@@ -127,18 +124,27 @@ tl::expected<Config, LoadErrors> parse_config(std::string_view text, const std::
   return tl::unexpected(LoadErrors{diagnostics.lines(), names_known ? std::optional(std::move(config)) : std::nullopt});
 }
 
-tl::expected<Config, LoadErrors> load_config(const std::string& path) {
+Expected<std::string> read_config_text(const std::string& path) {
+  const auto failed = [&path](int error) {
+    return tl::unexpected(Error{fmt::format("{}: cannot be read: {}", path, std::strerror(error))});
+  };
   std::error_code error;
-  if (std::filesystem::is_directory(path, error)) return failed(path, EISDIR);
+  if (std::filesystem::is_directory(path, error)) return failed(EISDIR);
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  if (!file) return failed(path, errno);
+  if (!file) return failed(errno);
   // One byte more than is allowed, so that a file (or a device) without an end is told as too long.
   std::string text(kMaxDocumentBytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (file.bad()) return failed(path, errno);
+  if (file.bad()) return failed(errno);
   text.resize(static_cast<std::size_t>(file.gcount()));
-  return parse_config(text, path);
+  return text;
+}
+
+tl::expected<Config, LoadErrors> load_config(const std::string& path) {
+  const auto text = read_config_text(path);
+  if (!text) return tl::unexpected(LoadErrors{{text.error().message}, {}});
+  return parse_config(*text, path);
 }
 
 Expected<PortConfig> parse_port(std::string_view text) {

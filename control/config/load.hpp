@@ -24,6 +24,9 @@ struct LoadErrors {
   std::optional<Config> rest;
 };
 
+/// A file's bytes; at most one more than a configuration may have.
+[[nodiscard]] Expected<std::string> read_config_text(const std::string& path);
+
 /// Reads and checks a file.
 [[nodiscard]] tl::expected<Config, LoadErrors> load_config(const std::string& path);
 

@@ -22,6 +22,8 @@ constexpr std::uint64_t kMostFlows = 1U << 24U;
 constexpr std::uint64_t kLastCore = 1023;  // CPU_SETSIZE - 1
 constexpr std::size_t kMostCores = 64;
 constexpr std::chrono::seconds kLongestTime{1'000'000};
+constexpr std::chrono::milliseconds kLeastPatience{100};
+constexpr std::chrono::milliseconds kMostPatience{600'000};
 constexpr std::chrono::microseconds kLongestSleep{1'000'000};
 
 /// Calls `read` with the section, if it is there, and tells of what nobody read in it.
@@ -164,6 +166,22 @@ void load_flows(Mapping& root, FlowConfig& flows) {
   section(root, "flows", [&](Mapping& keys) {
     flows.limit = static_cast<std::uint32_t>(keys.integer("limit", 1, kMostFlows).value_or(flows.limit));
     read_seconds(keys, "idle_timeout", std::chrono::seconds(1), flows.idle_timeout);
+  });
+}
+
+void load_recovery(Mapping& root, RecoveryConfig& recovery) {
+  section(root, "recovery", [&](Mapping& keys) {
+    recovery.standby = keys.boolean("standby").value_or(recovery.standby);
+    const auto time = keys.duration("hang_timeout", "1 s");
+    if (!time) return;
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*time);
+    if (ms != *time || (ms.count() != 0 && ms < kLeastPatience) || ms > kMostPatience) {
+      keys.wrong("hang_timeout",
+                 fmt::format("hang_timeout is {} us; right is whole ms from {} ms to {} s, or 0 s: never",
+                             time->count(), kLeastPatience.count(), kMostPatience.count() / 1000));
+      return;
+    }
+    recovery.hang_timeout = ms;
   });
 }
 

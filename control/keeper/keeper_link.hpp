@@ -40,6 +40,11 @@ class KeeperLink {
   [[nodiscard]] SharedState& shared() const { return *shared_; }
   [[nodiscard]] Heartbeat& heartbeat() const { return shared_->heartbeats[heartbeat_]; }
 
+  /// How many workers have gone before this one.
+  [[nodiscard]] std::uint64_t restarts() const { return restarts_; }
+  /// This worker is the one that works from now on.
+  void take_over() { restarts_ = shared_->takeovers.fetch_add(1, std::memory_order_relaxed); }
+
   /// The port's slot, found or made. There are as many as a switch may have ports: it never fails.
   [[nodiscard]] unsigned slot(std::string_view port);
   /// The port's slot if it has one, whoever made it.
@@ -62,7 +67,9 @@ class KeeperLink {
   [[nodiscard]] tl::expected<Command, Nothing> receive() { return next(false); }
   /// Waits for the next command; Nothing::ever: the keeper is gone.
   [[nodiscard]] tl::expected<Command, Nothing> wait() { return next(true); }
-  void report(Saying saying, std::string_view text = {}) { send(Message{.saying = saying}, text); }
+  void report(Saying saying, std::string_view text = {}, std::uint32_t index = 0) {
+    send(Message{.saying = saying, .index = index}, text);
+  }
 
   /// Of the switch, not of a port. Like those of an Estate.
   void keep(Kept kind, int fd) { keep_at(kNoSlot, kind, 0, fd); }
@@ -87,6 +94,7 @@ class KeeperLink {
   Keepsakes inherited_;  ///< what the keeper has, as of the last message
   std::map<unsigned, std::unique_ptr<SlotEstate>> estates_;
   std::vector<bool> claimed_;
+  std::uint64_t restarts_ = 0;
 };
 
 }  // namespace sluice::control

@@ -31,6 +31,11 @@ void Keepsakes::forget_slot(std::uint32_t slot) {
   std::erase_if(kept_, [slot](const auto& entry) { return entry.first.slot == slot; });
 }
 
+ports::UniqueFd Keepsakes::take(const KeptPlace& place) {
+  auto node = kept_.extract(place);
+  return node.empty() ? ports::UniqueFd() : std::move(node.mapped());
+}
+
 int Keepsakes::find(const KeptPlace& place) const {
   const auto found = kept_.find(place);
   return found == kept_.end() ? -1 : found->second.get();

@@ -25,6 +25,8 @@ class Keepsakes {
   void forget_slot(std::uint32_t slot);
   /// -1: there is none.
   [[nodiscard]] int find(const KeptPlace& place) const;
+  /// Takes it out.
+  [[nodiscard]] ports::UniqueFd take(const KeptPlace& place);
   [[nodiscard]] const std::map<KeptPlace, ports::UniqueFd>& all() const { return kept_; }
   void clear() { kept_.clear(); }
 

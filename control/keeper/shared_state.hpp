@@ -29,7 +29,9 @@ struct Heartbeat {
   };
   std::atomic<std::uint64_t> control;  ///< counted up by the control thread's timer
   std::atomic<std::uint32_t> control_thread;
-  std::atomic<std::uint32_t> stacks;  ///< how many threads have logged their stacks
+  // What the worker's configuration says of recovery: for the keeper, which reads none.
+  std::atomic<std::uint32_t> standby;
+  std::atomic<std::uint32_t> hang_timeout_ms;  ///< 0: never
   std::array<Pmd, kMaxPmds> pmds;
 };
 
@@ -39,8 +41,8 @@ struct PortSlot {
 
   std::atomic<std::uint32_t> in_use;  ///< stored last when the slot is taken, and first when it is given up
   std::uint32_t reserved;
-  std::array<char, kNameBytes> name;  ///< ended by 0
-  ports::vhost::PortState vhost;      ///< all zero unless it is a vhost-user port
+  std::array<char, kNameBytes> name;            ///< ended by 0
+  alignas(4096) ports::vhost::PortState vhost;  ///< pages of its own; all zero unless it is a vhost-user port
 };
 
 /// One address that was learnt. Slow-path thread. `address` is stored last when an entry is made, and first, as 0, when
@@ -77,7 +79,8 @@ struct SharedState {
   std::uint64_t magic;
   std::uint32_t layout;
   std::uint32_t reserved;
-  std::uint64_t bytes;  ///< sizeof(SharedState)
+  std::uint64_t bytes;                   ///< sizeof(SharedState)
+  std::atomic<std::uint64_t> takeovers;  ///< workers that have taken up the ports, the first included
   std::array<Heartbeat, 2> heartbeats;
   std::array<CountedBefore, kMaxSlots> counted;                                              ///< by port slot
   std::array<std::array<ports::PortCounters, kMaxSlots>, Heartbeat::kMaxPmds> pmd_counters;  ///< of the worker's PMDs

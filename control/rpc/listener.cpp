@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -45,6 +47,28 @@ class DirectoryLock {
   int fd_;
 };
 
+enum class Listens : std::uint8_t {
+  nobody,
+  somebody,
+  remains,  ///< of a switch whose keeper has died, and which is about to go as well
+};
+
+/// Who listens at the address, or why that cannot be told.
+tl::expected<Listens, int> listener_at(const sockaddr_un& address) {
+  const ports::UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe) return tl::unexpected(errno);
+  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == ECONNREFUSED) return Listens::nobody;
+    if (errno == EAGAIN) return Listens::somebody;  // its backlog is full
+    return tl::unexpected(errno);
+  }
+  // Of who called listen(): the keeper.
+  ucred owner{};
+  socklen_t size = sizeof owner;
+  const bool known = ::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &owner, &size) == 0 && owner.pid > 0;
+  return known && ::kill(owner.pid, 0) != 0 && errno == ESRCH ? Listens::remains : Listens::somebody;
+}
+
 /// Takes away what is at the path, if it is a socket that nobody listens on.
 Expected<void> clear(const std::string& path, const sockaddr_un& address) {
   struct stat status {};
@@ -56,16 +80,17 @@ Expected<void> clear(const std::string& path, const sockaddr_un& address) {
     return failed(
         fmt::format("control socket '{}': there is a file that is no socket; remove it, or name another path", path));
   }
-  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (probe < 0) return failed(path, "no socket to be had", errno);
-  const int error = ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
-  ::close(probe);
-  // EAGAIN: its backlog is full. Somebody is there.
-  if (error == 0 || error == EAGAIN) {
+  auto listens = listener_at(address);
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries && listens && *listens == Listens::remains; ++i) {
+    ::usleep(10'000);
+    listens = listener_at(address);
+  }
+  if (!listens) return failed(path, "cannot find out whether it is in use", listens.error());
+  if (*listens != Listens::nobody) {
     return failed(
         fmt::format("another sluice listens on '{}': stop it, or give this one another socket (--socket PATH)", path));
   }
-  if (error != ECONNREFUSED) return failed(path, "cannot find out whether it is in use", error);
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return failed(path, "is left over and cannot be removed", errno);
   return {};
 }
@@ -102,6 +127,21 @@ Expected<ListeningSocket> ListeningSocket::open(const std::string& path) {
   socket.inode_ = status.st_ino;
   if (::listen(socket.fd_, SOMAXCONN) != 0) return failed(path, "cannot be listened on", errno);
   return socket;
+}
+
+Expected<ListeningSocket> ListeningSocket::open_or_adopt(ports::UniqueFd fd, const std::string& path) {
+  sockaddr_un address{};
+  socklen_t size = sizeof address;
+  struct stat status {};
+  if (fd && ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0 && path == address.sun_path &&
+      ::lstat(path.c_str(), &status) == 0) {
+    ListeningSocket socket(fd.release(), path);
+    socket.device_ = status.st_dev;
+    socket.inode_ = status.st_ino;
+    return socket;
+  }
+  fd.reset();
+  return open(path);
 }
 
 ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "control/error.hpp"
+#include "ports/unique_fd.hpp"
 
 namespace sluice::control {
 
@@ -15,6 +16,11 @@ class ListeningSocket {
   /// Makes the parent directory (0755) if it is missing. A socket file nobody listens on is replaced; one that
   /// somebody does is an error, and so is a file of another kind.
   [[nodiscard]] static Expected<ListeningSocket> open(const std::string& path);
+
+  /// `fd`, a socket that listens already, if it does so at `path`, and is then its file's owner; else a new one.
+  [[nodiscard]] static Expected<ListeningSocket> open_or_adopt(ports::UniqueFd fd, const std::string& path);
+  /// One whose file is another's to remove.
+  [[nodiscard]] static ListeningSocket borrowed(ports::UniqueFd fd) { return {fd.release(), {}}; }
 
   ListeningSocket(ListeningSocket&& other) noexcept;
   ListeningSocket& operator=(ListeningSocket&&) = delete;

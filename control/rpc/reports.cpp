@@ -109,6 +109,8 @@ Json list(const char* name, const std::vector<T>& rows) {
 Json to_json(const StatusReport& report) {
   return {{"version", report.version},
           {"pid", report.pid},
+          {"keeper_pid", report.keeper_pid},
+          {"restarts", report.restarts},
           {"uptime_seconds", report.uptime_seconds},
           {"config", report.config},
           {"dpdk", report.dpdk},

@@ -1,7 +1,9 @@
 // The method table. See switch_methods.hpp.
 #include "control/rpc/switch_methods.hpp"
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -12,6 +14,9 @@ namespace {
 
 constexpr std::size_t kDefaultFlows = 1'000;
 constexpr std::size_t kMostFlows = 20'000;
+
+constexpr std::uint64_t kDefaultSeconds = 30;
+constexpr std::uint64_t kMostSeconds = 600;
 
 constexpr RpcParam::Type kText = RpcParam::Type::text;
 constexpr RpcParam::Type kCount = RpcParam::Type::count;
@@ -103,6 +108,14 @@ void add_changes(std::vector<RpcMethod>& table, const Operations& ops) {
                    "takes a port away",
                    {{"name", kText, true, "the port's name"}},
                    [ops](const Json& params, const RpcReply& reply) { ops.delete_port(params["name"], done(reply)); }});
+  table.push_back({"upgrade",
+                   "has a new version, and the configuration read anew, take over",
+                   {{"binary", kText, false, "its path (default: where the running one was started)"},
+                    {"seconds", kCount, false, "how long it may take to be ready (default 30)", kMostSeconds}},
+                   [ops](const Json& params, const RpcReply& reply) {
+                     ops.upgrade(params.value("binary", std::string()),
+                                 std::chrono::seconds(params.value("seconds", kDefaultSeconds)), done(reply));
+                   }});
   table.push_back(
       {"log",
        "how much the switch says in its log",

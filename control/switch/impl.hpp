@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/keeper/keeper_link.hpp"
 #include "control/rules/port_names.hpp"
 #include "control/rules/rule.hpp"
 #include "control/slowpath/slow_path_thread.hpp"
@@ -29,7 +30,8 @@ struct ClearedQueue {
 };
 
 struct Switch::Impl {
-  Impl(const Config& config, ports::EventLoop& loop, ports::Eal eal, ports::MbufPool pool, PmdSet pmds);
+  Impl(const Config& config, ports::EventLoop& loop, KeeperLink& link, ports::Eal eal, ports::MbufPool pool,
+       PmdSet pmds);
   ~Impl();
 
   [[nodiscard]] Expected<void> set_up(SlowPath& slow);
@@ -38,6 +40,7 @@ struct Switch::Impl {
   void ask_for_forgotten_ids();
   void collect_pools();
   void release_id(flowtable::PortId id);
+  void drain();
 
   /// Has `question` answered on the slow path's thread, and `then` called with the answer on this one, unless the
   /// switch is gone by then.
@@ -52,12 +55,14 @@ struct Switch::Impl {
 
   const Config config;
   ports::EventLoop& loop;
+  KeeperLink& link;  ///< what outlives us
   // In the order they are needed; destroyed from the last to the first.
   ports::Eal eal;
   ports::MbufPool pool;
   ports::PortPools port_pools;
   PmdSet pmds;
   PortSet ports;
+  std::unique_ptr<SlowPath> prepared;  ///< until take_up()
   std::unique_ptr<SlowPathThread> slow_path;
 
   ports::PortHost host;

@@ -59,6 +59,8 @@ void Switch::status(Then<StatusReport> then) {
         StatusReport report{};
         report.version = SLUICE_VERSION;
         report.pid = ::getpid();
+        report.keeper_pid = impl_->link.fd() < 0 ? 0 : ::getppid();
+        report.restarts = impl_->link.restarts();
         report.uptime_seconds =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - impl_->started).count();
         report.config = impl_->config.source;

@@ -60,7 +60,7 @@ class Arena:
         return min(ports[name]["tx_packets"] for name in ("vm1", "vm2"))
 
     def assert_victims_keep_their_traffic(self) -> None:
-        assert self.switch.running(), f"the switch has ended:\n{self.switch.log()[-4000:]}"
+        assert self.switch.running() and not self.switch.deaths(), f"the switch has died:\n{self.switch.log()[-4000:]}"
         before = self.received_by_victims()
         wait_until(lambda: self.received_by_victims() > before + 2_000, "the victims' traffic goes on", 10)
         ports = self.switch.ports()
@@ -109,7 +109,7 @@ def arenas():
 
 @pytest.fixture
 def arena(arenas):
-    if arenas and not arenas[0].switch.running():
+    if arenas and (not arenas[0].switch.running() or arenas[0].switch.deaths()):
         with contextlib.suppress(AssertionError):
             arenas.pop().close()
     if not arenas:

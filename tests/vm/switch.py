@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 
@@ -35,7 +36,17 @@ class Switch(Program):
             file.write_text(json.dumps({"pmd": {"cores": [1], "idle": "sleep up to 50 us"}, **config}, indent=1))
             config = file
         self.socket = directory / "control.sock"
+        self.deaths_expected = 0  # of workers: what the test means to happen
         super().__init__("switch", [BINARY, "run", config, "--socket", self.socket], directory)
+
+    @property
+    def worker_pid(self) -> int:
+        """The process that is the switch; `pid` is its keeper's."""
+        return self.rpc("status")["pid"]
+
+    def deaths(self) -> list[str]:
+        """How workers died that were not told to end, a line of the log each."""
+        return [line for line in self.log().splitlines() if re.search(r" error worker \d+ (was killed|ended)", line)]
 
     def wait_ready(self) -> None:
         def answers():
@@ -100,6 +111,7 @@ class Switch(Program):
         code = super().stop(seconds)
         found = [line for line in self.log().splitlines() if any(mark in line for mark in SANITIZER_MARKS)]
         assert not found, "\n".join(found)
+        assert len(self.deaths()) <= self.deaths_expected, f"a worker died:\n{self.log()[-4000:]}"
         return code
 
     def __exit__(self, kind, *_):

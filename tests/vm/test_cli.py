@@ -65,7 +65,7 @@ def test_pmds_show_core_queues_and_cycles(busy):
     (pmd,) = busy.rpc("pmds")["pmds"]
     assert pmd["core"] == 1 and pmd["packets"] > 0 and pmd["busy_cycles_per_packet"] > 0
     assert {(queue["port"], queue["queue"]) for queue in pmd["queues"]} >= {("vm1", 0), ("vm2", 0)}
-    (thread,) = [tid for tid in os.listdir(f"/proc/{busy.pid}/task") if allowed_cpus(busy.pid, tid) == "1"]
+    (thread,) = [tid for tid in os.listdir(f"/proc/{busy.worker_pid}/task") if allowed_cpus(busy.worker_pid, tid) == "1"]
     assert thread
 
 

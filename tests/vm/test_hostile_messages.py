@@ -248,7 +248,7 @@ def test_replies_that_are_never_read_close_the_connection(arena):
 
 
 def test_a_thousand_connects_leave_the_port_as_it_was(arena):
-    descriptors = len(os.listdir(f"/proc/{arena.switch.pid}/fd"))
+    descriptors = len(os.listdir(f"/proc/{arena.switch.worker_pid}/fd"))
     for _ in range(1000):
         try:
             FrontEnd(arena.evil).close()
@@ -256,7 +256,7 @@ def test_a_thousand_connects_leave_the_port_as_it_was(arena):
             time.sleep(0.001)  # the backlog is full
     with attached_pair(arena, False):
         pass
-    wait_until(lambda: len(os.listdir(f"/proc/{arena.switch.pid}/fd")) <= descriptors, "no descriptor is left over", 10)
+    wait_until(lambda: len(os.listdir(f"/proc/{arena.switch.worker_pid}/fd")) <= descriptors, "no descriptor is left over", 10)
 
 
 @RINGS

@@ -56,7 +56,7 @@ std::vector<std::string> known_keys(const std::string& text) {
 TEST(Examples, the_reference_shows_every_key_of_every_section_and_port_type) {
   const std::string reference = contents(kExamples / "reference.yaml");
   std::vector<std::string> texts{"qqqqqqqqqqqq: 1"};
-  for (const std::string section : {"memory", "pmd", "bridge", "flows", "control"})
+  for (const std::string section : {"memory", "pmd", "bridge", "flows", "recovery", "control"})
     texts.push_back(section + ": {qqqqqqqqqqqq: 1}");
   texts.emplace_back("pmd: {pin: [{qqqqqqqqqqqq: 1}]}");
   texts.emplace_back("ports: [{vlan: {qqqqqqqqqqqq: 1}}]");
@@ -86,6 +86,8 @@ TEST(Examples, the_defaults_that_the_reference_tells_are_the_ones_there_are) {
   EXPECT_EQ(reference->bridge.flood, defaults.bridge.flood);
   EXPECT_EQ(reference->flows.limit, defaults.flows.limit);
   EXPECT_EQ(reference->flows.idle_timeout, defaults.flows.idle_timeout);
+  EXPECT_EQ(reference->recovery.standby, defaults.recovery.standby);
+  EXPECT_EQ(reference->recovery.hang_timeout, defaults.recovery.hang_timeout);
   EXPECT_EQ(reference->control_socket, defaults.control_socket);
   EXPECT_EQ(reference->ports[0].mtu, defaults.ports[0].mtu);
   EXPECT_EQ(reference->ports[0].queues, defaults.ports[0].queues);

@@ -16,6 +16,7 @@ pmd: {cores: [4, 2-3], idle: sleep up to 50 us, pin: [{port: a, queue: 1, core: 
 ports: [{name: a, type: vhost-user, path: /a, queues: 2}]
 bridge: {mac_ageing: 5min, mac_table_size: 16, flood: false}
 flows: {limit: 99, idle_timeout: 3000 ms}
+recovery: {standby: true, hang_timeout: 250 ms}
 control: {socket: /tmp/x.sock}
 )");
   EXPECT_TRUE(config.memory.hugepages);
@@ -31,6 +32,8 @@ control: {socket: /tmp/x.sock}
   EXPECT_FALSE(config.bridge.flood);
   EXPECT_EQ(config.flows.limit, 99U);
   EXPECT_EQ(config.flows.idle_timeout, 3s);
+  EXPECT_TRUE(config.recovery.standby);
+  EXPECT_EQ(config.recovery.hang_timeout, 250ms);
   EXPECT_EQ(config.control_socket, "/tmp/x.sock");
 }
 
@@ -103,6 +106,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"bridge: {flood: 1}", "true or false"}, Wrong{"flows: {idle_timeout: 0 s}", "from 1 to"},
         Wrong{"flows: {limit: 16777217}", "from 1 to 16777216"}, Wrong{"flows: {limit: 0x10}", "'0x10'"},
         Wrong{"flows: {limit: 010}", "'010'"}, Wrong{"flows: {limit: 99999999999999999999}", "from 1 to"},
+        Wrong{"recovery: {standby: 1}", "true or false"}, Wrong{"recovery: {hang_timeout: 99 ms}", "from 100 ms"},
+        Wrong{"recovery: {hang_timeout: 601 s}", "to 600 s"}, Wrong{"recovery: {hang_timeout: 100500 us}", "whole ms"},
         Wrong{"control: {socket: ''}", "socket is empty"}, Wrong{"control: {socket: /run/}", "is a folder"},
         Wrong{"control: {socket: \"a\\nb\"}", "control character"},
         Wrong{"rules: tcp", "rules is 'tcp'; right is a list"}, Wrong{"rules: [{a: b}]", "rules[0] is a mapping"},

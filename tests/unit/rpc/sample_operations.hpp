@@ -113,6 +113,11 @@ inline Operations sample_operations(std::shared_ptr<std::vector<std::string>> as
     return level == "loud" ? Expected<void>(tl::make_unexpected(refused("log level 'loud' is none")))
                            : Expected<void>();
   };
+  ops.upgrade = [note](const std::string& binary, std::chrono::milliseconds patience, const auto& then) {
+    note("upgrade " + binary + " " + std::to_string(patience.count()));
+    if (binary == "/bad") return then(tl::make_unexpected(refused("'/bad' ends with exit code 1")));
+    then({});
+  };
   ops.parse_port = [](const std::string& text) -> Expected<PortConfig> {
     if (text.find("name=") != 0) return tl::make_unexpected(refused("port: 'name' is missing"));
     PortConfig port;

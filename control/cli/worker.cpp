@@ -1,0 +1,208 @@
+// `sluice worker`: the switch itself, as the keeper starts it; not for people. This thread becomes the control thread.
+//
+// It makes itself ready, waits for the keeper's word to go, and works until it is told to end, or to hand over to
+// another worker that is ready: then it parks, and waits to be told which of the two goes on.
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
+#include "control/cli/checked_config.hpp"
+#include "control/cli/cli.hpp"
+#include "control/cli/commands.hpp"
+#include "control/keeper/config_text.hpp"
+#include "control/keeper/keeper_link.hpp"
+#include "control/keeper/stack_report.hpp"
+#include "control/keeper/worker_process.hpp"
+#include "control/log.hpp"
+#include "control/rpc/listener.hpp"
+#include "control/rpc/server.hpp"
+#include "control/rpc/switch_methods.hpp"
+#include "control/switch.hpp"
+#include "ports/event_loop.hpp"
+#include "ports/unique_fd.hpp"
+
+namespace sluice::control {
+namespace {
+
+using Command = KeeperLink::Command;
+
+/// Often enough for the shortest patience that a configuration may ask for.
+constexpr std::chrono::milliseconds kLongestBeat{50};
+
+class Worker {
+ public:
+  Worker(const Config& config, KeeperLink& link) : config_(config), link_(link) {}
+
+  /// Until the keeper says stop. An error is why it does not even begin.
+  [[nodiscard]] Expected<void> run();
+
+ private:
+  void work();
+  void on_command(const Command& command);
+  [[nodiscard]] bool go_on_after_hand_over();
+  void upgrade(const std::string& binary, std::chrono::milliseconds patience, Switch::Then<Expected<void>> then);
+  void answer_upgrade(const std::string& error);
+
+  const Config& config_;
+  KeeperLink& link_;
+  ports::EventLoop loop_;
+  std::unique_ptr<Switch> switch_;
+  bool hands_over_ = false;
+  Switch::Then<Expected<void>> asked_for_upgrade_;
+};
+
+Expected<void> Worker::run() {
+  auto prepared = Switch::prepare(config_, loop_, link_);
+  if (!prepared) return tl::unexpected(prepared.error());
+  switch_ = std::move(*prepared);
+  Heartbeat& heartbeat = link_.heartbeat();
+  heartbeat.standby.store(config_.recovery.standby, std::memory_order_relaxed);
+  heartbeat.hang_timeout_ms.store(static_cast<std::uint32_t>(config_.recovery.hang_timeout.count()),
+                                  std::memory_order_relaxed);
+  link_.report(Saying::ready, SLUICE_VERSION);
+  for (;;) {
+    const auto command = link_.wait();
+    if (!command || command->saying == Saying::stop) return {};
+    if (command->saying == Saying::go) break;
+  }
+  link_.take_over();
+  if (auto taken = switch_->take_up(); !taken) return taken;
+  work();
+  return {};
+}
+
+void Worker::work() {
+  Operations operations = operations_of(*switch_);
+  operations.upgrade = [this](const auto& binary, auto patience, auto then) { upgrade(binary, patience, then); };
+  const RpcServer server(loop_, ListeningSocket::borrowed(link_.take(Kept::control_socket)),
+                         switch_methods(operations));
+  loop_.watch(link_.fd(), EPOLLIN, [this](std::uint32_t) {
+    while (!hands_over_) {
+      const auto command = link_.receive();
+      if (command) {
+        on_command(*command);
+      } else {
+        if (command.error() == Nothing::ever) loop_.stop();
+        return;
+      }
+    }
+  });
+  const auto beat = std::min<std::chrono::nanoseconds>(kLongestBeat, config_.recovery.hang_timeout / 16);
+  switch_->beat(link_.heartbeat());
+  if (beat.count() > 0) loop_.every(beat, [this] { switch_->beat(link_.heartbeat()); });
+  link_.report(Saying::running);
+  link_.let_go_of_inherited();
+  link_.give_up_unclaimed();
+  do {
+    loop_.run();
+  } while (hands_over_ && go_on_after_hand_over());
+  loop_.unwatch(link_.fd());
+}
+
+void Worker::on_command(const Command& command) {
+  if (command.saying == Saying::stop) loop_.stop();
+  if (command.saying == Saying::upgraded) answer_upgrade(command.text);
+  if (command.saying == Saying::hand_over) {
+    hands_over_ = true;
+    loop_.stop();
+  }
+}
+
+/// Parks and waits; whether it is to go on as if nothing had been. Nothing of the event loop runs meanwhile, so that
+/// what front ends and clients send waits for whoever goes on.
+bool Worker::go_on_after_hand_over() {
+  switch_->park();
+  link_.report(Saying::handed_over);
+  for (;;) {
+    const auto command = link_.wait();
+    // All that is here is another's by now, sockets and rings included: nothing may be put in order.
+    if (!command || command->saying == Saying::leave) ::_exit(kDone);
+    if (command->saying == Saying::stop) return false;
+    if (command->saying == Saying::upgraded) answer_upgrade(command->text);
+    if (command->saying == Saying::resume) break;
+  }
+  hands_over_ = false;
+  switch_->unpark();
+  return true;
+}
+
+void Worker::upgrade(const std::string& binary, std::chrono::milliseconds patience, Switch::Then<Expected<void>> then) {
+  if (asked_for_upgrade_) return then(tl::unexpected(Error{"an upgrade is under way already"}));
+  asked_for_upgrade_ = std::move(then);
+  link_.report(Saying::wants_upgrade, binary, static_cast<std::uint32_t>(patience.count()));
+}
+
+void Worker::answer_upgrade(const std::string& error) {
+  const auto then = std::exchange(asked_for_upgrade_, {});
+  if (!then) return;
+  then(error.empty() ? Expected<void>()
+                     : tl::unexpected(Error{"the upgrade has failed, and the switch goes on as before: " + error}));
+}
+
+/// Tells people and the keeper why this worker does not begin.
+int refuse(int link, const std::string& why) {
+  (void)send_message(link, {.saying = Saying::refused}, why, -1, true);
+  return fail(why);
+}
+
+int run(const std::string& path, std::uint32_t protocol, unsigned heartbeat) {
+  ports::UniqueFd link_fd(kWorkerLinkFd);
+  const ports::UniqueFd state(kWorkerStateFd);
+  const ports::UniqueFd text_fd(kWorkerConfigFd);
+  for (const int fd : {kWorkerLinkFd, kWorkerStateFd, kWorkerConfigFd}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  ::prctl(PR_SET_NAME, "sluice-worker");
+  if (protocol != kKeeperProtocol) {
+    return refuse(link_fd.get(), fmt::format("the keeper that runs speaks version {} of the keeper's protocol, this "
+                                             "program version {}: stop the switch, then start this one",
+                                             protocol, kKeeperProtocol));
+  }
+  const int reply_to = link_fd.get();
+  auto link = KeeperLink::attach(std::move(link_fd), state, heartbeat);
+  if (!link) return refuse(reply_to, link.error().message);
+  const auto text = kept_config_text(text_fd.get());
+  if (!text) return refuse(reply_to, text.error().message);
+  auto config = checked_config(*text, path);
+  if (!config) {
+    (*link)->report(Saying::refused, fmt::format("{}", fmt::join(config.error(), "\n")));
+    return report_errors(path, config.error());
+  }
+
+  start_log();
+  std::signal(SIGPIPE, SIG_IGN);
+  report_stacks();
+  Worker worker(*config, **link);
+  const auto done = worker.run();
+  return done ? static_cast<int>(kDone) : refuse(reply_to, done.error().message);
+}
+
+}  // namespace
+
+void add_worker(CLI::App& app, int& exit) {
+  CLI::App* command = app.add_subcommand("worker", "Be the switch, for 'sluice run'");
+  command->group("");  // of no use to people
+  struct Options {
+    std::string config;
+    std::uint32_t protocol = 0;
+    unsigned heartbeat = 0;
+  };
+  auto options = std::make_shared<Options>();
+  command->add_option("CONFIG", options->config, "What the configuration is called")->required();
+  command->add_option("--protocol", options->protocol, "The version of what the keeper says")->required();
+  command->add_option("--heartbeat", options->heartbeat, "Which of the heartbeats is ours")->check(CLI::Range(0, 1));
+  command->callback([options, &exit] { exit = run(options->config, options->protocol, options->heartbeat); });
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,301 @@
+// The lives of workers: how they are started, watched, and followed. The upgrade is in keeper_upgrade.cpp.
+#include "control/keeper/keeper.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <utility>
+
+namespace sluice::control {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+/// Looks at the heartbeat in the time of patience that the configuration gives.
+constexpr unsigned kLooks = 8;
+/// For a hung worker to log its threads' stacks, and for one that is told to stop to end: SIGTERM promises a second.
+constexpr milliseconds kStackPatience{200};
+constexpr milliseconds kStopPatience{800};
+
+ports::UniqueFd ending_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return ports::UniqueFd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
+}
+
+}  // namespace
+
+Keeper::Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, SharedMemory shared, Keepsakes found)
+    : manager_(manager),
+      options_(std::move(options)),
+      version_{std::move(options_.binary), std::move(options_.text)},
+      state_(std::move(state)),
+      shared_(std::move(shared)),
+      kept_(std::move(found)),
+      signals_(ending_signals()),
+      standstill_(kLooks) {
+  Received socket{{.saying = Saying::keep, .kind = Kept::control_socket}, {}, std::move(options_.control_socket)};
+  apply(socket);
+}
+
+Keeper::~Keeper() = default;
+
+int Keeper::run() {
+  loop_.watch(signals_.get(), EPOLLIN, [this](std::uint32_t) {
+    signalfd_siginfo info{};
+    if (::read(signals_.get(), &info, sizeof info) != sizeof info) return;
+    stop(info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+  });
+  if (manager_.watchdog().count() > 0) loop_.every(manager_.watchdog() / 2, [this] { manager_.alive(); });
+  start_active();
+  if (active_ != nullptr) loop_.run();
+  loop_.unwatch(signals_.get());
+  return exit_;
+}
+
+std::unique_ptr<Keeper::Worker> Keeper::spawn(const Version& version) {
+  const unsigned taken = active_ ? active_->heartbeat : other_ ? other_->heartbeat : 1;
+  const unsigned heartbeat = 1 - taken;
+  auto process = WorkerProcess::start({version.binary, state_.get(), version.text.get(), options_.config, heartbeat});
+  if (!process) {
+    spdlog::error("{}", process.error().message);
+    return nullptr;
+  }
+  auto worker = std::make_unique<Worker>(Worker{.process = std::move(*process), .heartbeat = heartbeat});
+  watch(*worker);
+  for (const auto& [place, fd] : kept_.all()) {
+    tell(*worker, {.saying = Saying::keep, .kind = place.kind, .slot = place.slot, .index = place.index}, {}, fd.get());
+  }
+  return worker;
+}
+
+void Keeper::start_active() {
+  active_ = spawn(version_);
+  if (active_ != nullptr) return command(*active_, Saying::go);
+  if (!ever_running_) {
+    exit_ = 1;
+    return loop_.stop();
+  }
+  arm(restart_timer_, CrashLoop::kLongestDelay, &Keeper::start_active);
+}
+
+void Keeper::start_standby() {
+  if (!options_.recovery.standby || stopping_ || other_ != nullptr || active_ == nullptr) return;
+  other_ = spawn(version_);
+  role_ = other_ == nullptr ? Other::none : Other::standby;
+}
+
+/// The other becomes the active one; it goes as soon as it is ready.
+void Keeper::promote() {
+  active_ = std::move(other_);
+  role_ = Other::none;
+  command(*active_, Saying::go);
+}
+
+void Keeper::watch(Worker& worker) {
+  loop_.watch(worker.process.socket(), EPOLLIN, [this, &worker](std::uint32_t events) { on_socket(worker, events); });
+  loop_.watch(worker.process.pid_fd(), EPOLLIN, [this, &worker](std::uint32_t) { died(worker); });
+}
+
+void Keeper::on_socket(Worker& worker, std::uint32_t events) {
+  if ((events & EPOLLOUT) != 0 && !worker.process.flush()) loop_.rewatch(worker.process.socket(), EPOLLIN);
+  // Closed: it is about to be dead, which its pidfd says. Until then there is nothing to wait for here.
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0) loop_.unwatch(worker.process.socket());
+  read_from(worker);
+}
+
+void Keeper::read_from(Worker& worker) {
+  while (auto received = receive_message(worker.process.socket(), false)) handle(worker, *received);
+}
+
+void Keeper::tell(Worker& worker, const Message& message, std::string_view text, int fd) {
+  worker.process.send(message, text, fd);
+  if (worker.process.flush()) loop_.rewatch(worker.process.socket(), EPOLLIN | EPOLLOUT);
+}
+
+void Keeper::handle(Worker& worker, Received& received) {
+  const bool active = &worker == active_.get();
+  switch (received.message.saying) {
+    case Saying::keep:
+    case Saying::forget:
+    case Saying::forget_slot:
+      // Until it is running it may still fail, and the one before it go on with what it had.
+      if (!active && role_ == Other::candidate) return withheld_.push_back(std::move(received));
+      return apply(received);
+    case Saying::ready:
+      worker.ready = true;
+      if (!active && role_ == Other::candidate) candidate_ready();
+      return;
+    case Saying::running: return now_running(worker);
+    case Saying::refused: worker.why = std::move(received.text); return;
+    case Saying::handed_over:
+      if (active) handed_over();
+      return;
+    case Saying::wants_upgrade:
+      if (active) begin_upgrade(received);
+      return;
+    case Saying::go:
+    case Saying::hand_over:
+    case Saying::resume:
+    case Saying::leave:
+    case Saying::stop:
+    case Saying::upgraded: return;  // ours to say
+  }
+}
+
+/// Kept here, by the service manager, and by the worker that stands by.
+void Keeper::apply(Received& received) {
+  const Message& m = received.message;
+  if (other_ != nullptr && role_ != Other::followed) tell(*other_, m, {}, received.fd.get());
+  manager_.store(m, received.fd.get(), kept_);
+  kept_.apply(received);
+}
+
+void Keeper::now_running(Worker& worker) {
+  worker.running = true;
+  spdlog::debug("worker {} is running after {} ms", worker.process.pid(),
+                std::chrono::duration_cast<milliseconds>(Clock::now() - worker.started).count());
+  if (&worker == other_.get()) {
+    // The one before it is parked, and is told to leave once this one has proven to live.
+    std::swap(active_, other_);
+    role_ = other_ == nullptr ? Other::none : Other::followed;
+    for (Received& received : std::exchange(withheld_, {})) apply(received);
+    stage_ = Stage::proving;
+    arm(stage_timer_, kProof, &Keeper::proven);
+  }
+  adopt_settings(*active_);
+  standstill_.reset();
+  if (!std::exchange(ever_running_, true)) manager_.ready();
+  if (stage_ == Stage::none) start_standby();
+}
+
+/// A worker says in its heartbeat what its configuration says of recovery.
+void Keeper::adopt_settings(const Worker& worker) {
+  const Heartbeat& heartbeat = shared_->heartbeats[worker.heartbeat];
+  options_.recovery.standby = heartbeat.standby.load(std::memory_order_relaxed) != 0;
+  options_.recovery.hang_timeout = milliseconds(heartbeat.hang_timeout_ms.load(std::memory_order_relaxed));
+  loop_.cancel(looking_);
+  looking_ = 0;
+  if (options_.recovery.hang_timeout.count() == 0) return;
+  looking_ = loop_.every(options_.recovery.hang_timeout / kLooks, [this] { look(); });
+}
+
+void Keeper::died(Worker& worker) {
+  // What it said before it died counts.
+  read_from(worker);
+  loop_.unwatch(worker.process.socket());
+  loop_.unwatch(worker.process.pid_fd());
+  const pid_t pid = worker.process.pid();
+  const std::string reaped = worker.process.reap();
+  const std::string how =
+      fmt::format("worker {} {}{}", pid, reaped, worker.why.empty() ? "" : fmt::format(": {}", worker.why));
+  const bool well = worker.process.ended_well();
+  const Clock::time_point started = worker.started;
+  if (&worker == active_.get()) {
+    active_.reset();
+    active_died(how, well, started);
+  } else {
+    const std::string why = worker.why.empty() ? fmt::format("it {}", reaped) : worker.why;
+    other_.reset();
+    other_died(how, why, started);
+  }
+}
+
+void Keeper::active_died(const std::string& how, bool well, Clock::time_point started) {
+  loop_.cancel(std::exchange(kill_timer_, 0));
+  standstill_.reset();
+  if (stopping_ || !ever_running_) {
+    if (!stopping_ || !well) spdlog::error("{}", how);
+    if (!stopping_) exit_ = 1;
+    return loop_.stop();
+  }
+  if (stage_ == Stage::preparing) {
+    // What was to come has yet to show that it can; what was there has.
+    next_.reset();
+    end_stage();
+    role_ = Other::followed;
+    other_->process.signal(SIGKILL);
+  } else if (stage_ == Stage::proving) {
+    upgrade_failed(fmt::format("the new version was running, and then {}", how));
+    end_stage();
+    if (other_ != nullptr) command(*other_, Saying::leave);
+  }
+  const milliseconds delay = crashes_.crashed(Clock::now(), Clock::now() - started);
+  if (delay.count() > 0) {
+    spdlog::error("{}; this happens again and again: another is started in {} ms", how, delay.count());
+    return arm(restart_timer_, delay, &Keeper::start_active);
+  }
+  const bool waits = other_ != nullptr && (role_ == Other::standby || role_ == Other::candidate);
+  spdlog::error("{}; {}", how, waits ? "the one that stands by takes over" : "another is started");
+  if (waits && stage_ == Stage::taking_up) return;  // it has been told to go
+  if (waits && stage_ == Stage::parking) return handed_over();
+  waits ? promote() : start_active();
+}
+
+void Keeper::other_died(const std::string& how, const std::string& why, Clock::time_point started) {
+  const Other role = std::exchange(role_, Other::none);
+  withheld_.clear();
+  if (stopping_) return;
+  if (role == Other::candidate) {
+    const bool parked = stage_ == Stage::taking_up;
+    next_.reset();
+    end_stage();
+    upgrade_failed(why);
+    if (active_ == nullptr) return start_active();
+    if (parked) command(*active_, Saying::resume);
+  } else if (role == Other::standby) {
+    spdlog::warn("{}, standing by", how);
+    const milliseconds delay = standby_crashes_.crashed(Clock::now(), Clock::now() - started);
+    return arm(standby_timer_, delay, &Keeper::start_standby);
+  }
+  if (active_ != nullptr && active_->running) start_standby();
+}
+
+void Keeper::look() {
+  if (active_ == nullptr || !active_->running || kill_timer_ != 0) return;
+  // A worker that hands over stands still, and has a deadline of its own.
+  if (stage_ == Stage::parking || stage_ == Stage::taking_up) return standstill_.reset();
+  if (const auto found = standstill_.look(shared_->heartbeats[active_->heartbeat])) kill_hung(*found);
+}
+
+void Keeper::kill_hung(const Standstill::Found& found) {
+  active_->why = fmt::format("{} has stood still for {} ms", found.thread, options_.recovery.hang_timeout.count());
+  spdlog::error("worker {}: {}; its stack follows", active_->process.pid(), active_->why);
+  active_->process.signal_thread(found.kernel_id, SIGQUIT);
+  active_->process.signal(SIGCONT);  // it may have been stopped, and then cannot say anything
+  kill_timer_ = loop_.after(kStackPatience, [this] {
+    if (active_ != nullptr) active_->process.signal(SIGKILL);
+  });
+}
+
+void Keeper::stop(const char* signal) {
+  if (std::exchange(stopping_, true)) return;
+  spdlog::info("{}: the switch ends", signal);
+  manager_.stopping();
+  if (other_ != nullptr) other_->process.signal(SIGKILL);
+  if (active_ == nullptr) return loop_.stop();
+  command(*active_, Saying::stop);
+  kill_timer_ = loop_.after(kStopPatience, [this] {
+    if (active_ == nullptr) return;
+    active_->why = "it did not end when told to";
+    active_->process.signal(SIGKILL);
+  });
+}
+
+void Keeper::arm(ports::EventLoop::TimerId& timer, milliseconds delay, void (Keeper::*then)()) {
+  loop_.cancel(timer);
+  timer = loop_.after(delay, [this, &timer, then] {
+    timer = 0;
+    (this->*then)();
+  });
+}
+
+}  // namespace sluice::control

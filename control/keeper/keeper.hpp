@@ -1,0 +1,124 @@
+// Keeper: what `sluice run` is: it starts the worker that is the switch, holds what must outlive it, and starts another
+// when it dies. One thread, one event loop, nothing that waits; no DPDK, no packet, nothing of what guests send.
+//
+// At a time there are at most two workers: the active one, which has the ports, and another, which stands by, is to
+// become the active one in an upgrade (keeper_upgrade.cpp), or has been followed and is about to leave.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/config/config.hpp"
+#include "control/error.hpp"
+#include "control/keeper/crash_loop.hpp"
+#include "control/keeper/keepsakes.hpp"
+#include "control/keeper/service_manager.hpp"
+#include "control/keeper/shared_memory.hpp"
+#include "control/keeper/standstill.hpp"
+#include "control/keeper/worker_process.hpp"
+#include "ports/event_loop.hpp"
+
+namespace sluice::control {
+
+class Keeper {
+ public:
+  struct Options {
+    Binary binary;
+    std::string config;              ///< its path
+    ports::UniqueFd text;            ///< what was in it
+    RecoveryConfig recovery;         ///< until a worker with another configuration says otherwise
+    ports::UniqueFd control_socket;  ///< listening
+  };
+  /// `found`: what the service manager has kept of a keeper before.
+  Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, SharedMemory shared, Keepsakes found);
+  ~Keeper();
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+
+  /// Until SIGINT or SIGTERM, or until the first worker fails. Returns the exit code.
+  [[nodiscard]] int run();
+
+ private:
+  using Clock = CrashLoop::Clock;
+  /// How long a new version is watched before the old one is let go.
+  static constexpr std::chrono::milliseconds kProof{300};
+  /// What a worker is made of.
+  struct Version {
+    Binary binary;
+    ports::UniqueFd text;
+  };
+  struct Worker {
+    WorkerProcess process;
+    unsigned heartbeat;
+    Clock::time_point started = Clock::now();
+    bool ready = false;
+    bool running = false;
+    std::string why{};  ///< why it refused, or why it is being killed
+  };
+  enum class Other : std::uint8_t { none, standby, candidate, followed };
+  enum class Stage : std::uint8_t { none, preparing, parking, taking_up, proving };
+
+  // The lives of workers (keeper.cpp).
+  [[nodiscard]] std::unique_ptr<Worker> spawn(const Version& version);
+  void start_active();
+  void start_standby();
+  void promote();
+  void watch(Worker& worker);
+  void on_socket(Worker& worker, std::uint32_t events);
+  void read_from(Worker& worker);
+  void tell(Worker& worker, const Message& message, std::string_view text = {}, int fd = -1);
+  void command(Worker& worker, Saying saying, std::string_view text = {}) { tell(worker, {.saying = saying}, text); }
+  void handle(Worker& worker, Received& received);
+  void apply(Received& received);
+  void now_running(Worker& worker);
+  void died(Worker& worker);
+  void active_died(const std::string& how, bool well, Clock::time_point started);
+  void other_died(const std::string& how, const std::string& why, Clock::time_point started);
+  void adopt_settings(const Worker& worker);
+  void look();
+  void kill_hung(const Standstill::Found& found);
+  void stop(const char* signal);
+  void arm(ports::EventLoop::TimerId& timer, std::chrono::milliseconds delay, void (Keeper::*then)());
+
+  // An upgrade (keeper_upgrade.cpp).
+  void begin_upgrade(const Received& request);
+  void candidate_ready();
+  void handed_over();
+  void proven();
+  void overdue();
+  void upgrade_failed(const std::string& why);
+  void end_stage();
+
+  ports::EventLoop loop_;
+  ServiceManager& manager_;
+  Options options_;
+  Version version_;  ///< what a worker that dies is followed by
+  ports::UniqueFd state_;
+  SharedMemory shared_;
+  Keepsakes kept_;
+  ports::UniqueFd signals_;
+
+  std::unique_ptr<Worker> active_;
+  std::unique_ptr<Worker> other_;
+  Other role_ = Other::none;
+  bool ever_running_ = false;
+  bool stopping_ = false;
+  int exit_ = 0;
+  CrashLoop crashes_;
+  CrashLoop standby_crashes_;
+  Standstill standstill_;
+  ports::EventLoop::TimerId looking_ = 0;
+  ports::EventLoop::TimerId restart_timer_ = 0;
+  ports::EventLoop::TimerId standby_timer_ = 0;
+  ports::EventLoop::TimerId kill_timer_ = 0;
+
+  Stage stage_ = Stage::none;
+  std::optional<Version> next_;     ///< of the candidate
+  std::vector<Received> withheld_;  ///< what the candidate says of descriptors before it is running
+  ports::EventLoop::TimerId stage_timer_ = 0;
+};
+
+}  // namespace sluice::control

@@ -1,0 +1,123 @@
+// An upgrade: another worker is started beside the one that works, and makes itself ready; the old one parks at the end
+// of a burst; the new one takes up the ports. Until it is running, the old one can go on as if nothing had been.
+//
+//   preparing   the candidate is started with the new program and the configuration read anew
+//   parking     it is ready: the active one is told to hand over
+//   taking up   the active one is parked: the candidate is told to go
+//   proving     the candidate is running, and is the active one; the old one waits, parked, until that has been seen
+//               for a while, since it has the connection of whoever asked for all this
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <utility>
+
+#include "control/config/load.hpp"
+#include "control/keeper/config_text.hpp"
+#include "control/keeper/keeper.hpp"
+
+namespace sluice::control {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+/// For steps that take milliseconds where all is well. Nothing moves meanwhile.
+constexpr milliseconds kParkPatience{1000};
+constexpr milliseconds kTakeUpPatience{1000};
+
+}  // namespace
+
+void Keeper::begin_upgrade(const Received& request) {
+  if (stopping_ || stage_ != Stage::none) {
+    return command(*active_, Saying::upgraded, "another upgrade is under way, or the switch is about to end");
+  }
+  auto binary = Binary::open(request.text.empty() ? version_.binary.path : request.text);
+  if (!binary) return command(*active_, Saying::upgraded, binary.error().message);
+  auto text = read_config_text(options_.config);
+  if (!text) return command(*active_, Saying::upgraded, text.error().message);
+  auto kept = keep_config_text(*text);
+  if (!kept) return command(*active_, Saying::upgraded, kept.error().message);
+
+  spdlog::info("upgrade: '{}' is started beside worker {}", binary->path, active_->process.pid());
+  manager_.reloading();
+  if (other_ != nullptr) {
+    // A worker that stands by would be of the old version.
+    loop_.unwatch(other_->process.socket());
+    loop_.unwatch(other_->process.pid_fd());
+    other_.reset();
+  }
+  stage_ = Stage::preparing;
+  next_ = Version{std::move(*binary), std::move(*kept)};
+  other_ = spawn(*next_);
+  role_ = Other::candidate;
+  if (other_ == nullptr) {
+    role_ = Other::none;
+    end_stage();
+    return upgrade_failed("it cannot be started");
+  }
+  arm(stage_timer_, milliseconds(request.message.index), &Keeper::overdue);
+}
+
+void Keeper::candidate_ready() {
+  if (stage_ != Stage::preparing) return;
+  stage_ = Stage::parking;
+  arm(stage_timer_, kParkPatience, &Keeper::overdue);
+  command(*active_, Saying::hand_over);
+}
+
+void Keeper::handed_over() {
+  if (stage_ != Stage::parking || other_ == nullptr) {
+    // It has come to nothing meanwhile.
+    if (active_ != nullptr) command(*active_, Saying::resume);
+    return;
+  }
+  stage_ = Stage::taking_up;
+  arm(stage_timer_, kTakeUpPatience, &Keeper::overdue);
+  command(*other_, Saying::go);
+}
+
+/// A step has taken too long.
+void Keeper::overdue() {
+  switch (stage_) {
+    case Stage::none:
+    case Stage::proving: return;
+    case Stage::preparing: other_->why = "it was not ready in time"; return other_->process.signal(SIGKILL);
+    case Stage::parking:
+      // The one that is to go hangs. The candidate follows it, as after a crash.
+      if (active_ == nullptr) return;
+      active_->why = "it did not hand over in time";
+      return active_->process.signal(SIGKILL);
+    case Stage::taking_up: other_->why = "it did not take up the ports in time"; return other_->process.signal(SIGKILL);
+  }
+}
+
+void Keeper::proven() {
+  // Not a sign of life since it said that it is running: look() finds out the rest, and what dies is followed.
+  if (shared_->heartbeats[active_->heartbeat].control.load(std::memory_order_relaxed) == 0) {
+    active_->why = "it does not move";
+    return active_->process.signal(SIGKILL);
+  }
+  end_stage();
+  version_ = std::move(*std::exchange(next_, {}));
+  spdlog::info("upgrade: worker {} has taken over", active_->process.pid());
+  manager_.ready();
+  if (other_ == nullptr) return start_standby();
+  command(*other_, Saying::upgraded);
+  command(*other_, Saying::leave);
+}
+
+/// To whoever asked, by way of the worker that it asked, if that is still there.
+void Keeper::upgrade_failed(const std::string& why) {
+  spdlog::error("upgrade: {}; the version that was there goes on", why);
+  manager_.ready();
+  Worker* const asked = role_ == Other::followed ? other_.get() : active_.get();
+  if (asked != nullptr) command(*asked, Saying::upgraded, why);
+}
+
+void Keeper::end_stage() {
+  stage_ = Stage::none;
+  loop_.cancel(std::exchange(stage_timer_, 0));
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,29 @@
+#include "control/keeper/standstill.hpp"
+
+namespace sluice::control {
+
+bool Standstill::stands(Seen& seen, std::uint64_t value, bool counts) const {
+  seen.looks = counts && value == seen.value ? seen.looks + 1 : 0;
+  seen.value = value;
+  return seen.looks >= patience_;
+}
+
+std::optional<Standstill::Found> Standstill::look(const Heartbeat& heartbeat) {
+  const auto get = [](const auto& word) { return word.load(std::memory_order_relaxed); };
+  const std::uint64_t ticks = get(heartbeat.control);
+  const bool control_moves = control_.value != ticks;
+  if (stands(control_, ticks, true)) {
+    return Found{"the control thread", static_cast<int>(get(heartbeat.control_thread))};
+  }
+  // What is known of the PMDs is what the control thread last said.
+  if (!control_moves) return {};
+  for (std::size_t i = 0; i < heartbeat.pmds.size(); ++i) {
+    const auto thread = static_cast<int>(get(heartbeat.pmds[i].thread));
+    const std::uint64_t loop = get(heartbeat.pmds[i].loop);
+    // Even: outside of a loop, asleep as the configuration has it.
+    if (stands(pmds_[i], loop, thread != 0 && (loop & 1U) != 0)) return Found{"PMD " + std::to_string(i), thread};
+  }
+  return {};
+}
+
+}  // namespace sluice::control

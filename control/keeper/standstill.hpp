@@ -1,0 +1,39 @@
+// Standstill: whether a worker's threads still move, from what its heartbeat says at one look after another.
+//
+// Time is counted in looks, not by a clock: when the whole machine was asleep or busy, so were the looks.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "control/keeper/shared_state.hpp"
+
+namespace sluice::control {
+
+class Standstill {
+ public:
+  struct Found {
+    std::string thread;  ///< "the control thread", "PMD 0"
+    int kernel_id;
+  };
+  /// A thread that has not moved for `patience` looks, this one included.
+  explicit Standstill(unsigned patience) : patience_(patience) {}
+  [[nodiscard]] std::optional<Found> look(const Heartbeat& heartbeat);
+  /// Another worker: begins anew.
+  void reset() { *this = Standstill(patience_); }
+
+ private:
+  struct Seen {
+    std::uint64_t value = 0;
+    unsigned looks = 0;  ///< at which it was the same
+  };
+  bool stands(Seen& seen, std::uint64_t value, bool counts) const;
+
+  unsigned patience_;
+  Seen control_;
+  std::array<Seen, Heartbeat::kMaxPmds> pmds_{};
+};
+
+}  // namespace sluice::control

@@ -1,0 +1,140 @@
+#include "control/keeper/worker_process.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace sluice::control {
+
+using ports::UniqueFd;
+
+namespace {
+
+tl::unexpected<Error> failed(const char* what) {
+  return tl::unexpected(Error{fmt::format("a worker cannot be started: {}: {}", what, std::strerror(errno))});
+}
+
+/// Above all numbers that the child is to find something at.
+int out_of_the_way(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }
+
+/// In the child. Only what may be called between fork and exec.
+[[noreturn]] void become_worker(const std::array<int, 3>& given, int program, const char* path, char* const* arguments,
+                                pid_t keeper) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != keeper) ::_exit(1);  // it died before that
+  // The keeper is the one who is told to end; what goes to the whole group (Ctrl-C) is not for us.
+  ::signal(SIGINT, SIG_IGN);
+  ::signal(SIGTERM, SIG_IGN);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  for (std::size_t i = 0; i < given.size(); ++i) ::dup2(given[i], kWorkerLinkFd + static_cast<int>(i));
+  ::fexecve(program, arguments, environ);
+  if (errno == ENOENT) ::execve(path, arguments, environ);  // a script: its interpreter has to find it by its name
+  constexpr std::string_view kWhy = "sluice: the worker's program cannot be executed\n";
+  [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, kWhy.data(), kWhy.size());
+  ::_exit(127);
+}
+
+}  // namespace
+
+Expected<Binary> Binary::open(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || ::faccessat(fd.get(), "", X_OK, AT_EMPTY_PATH) != 0) {
+    return tl::unexpected(Error{fmt::format("'{}' cannot be executed: {}", path, std::strerror(errno))});
+  }
+  return Binary{path, std::move(fd)};
+}
+
+Binary Binary::duplicate() const { return {path, UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0))}; }
+
+Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) return failed("socketpair");
+  UniqueFd ours(pair[0]);
+  const UniqueFd theirs(pair[1]);
+  const std::array<UniqueFd, 3> moved{UniqueFd(out_of_the_way(theirs.get())), UniqueFd(out_of_the_way(start.state)),
+                                      UniqueFd(out_of_the_way(start.config))};
+  const UniqueFd program(out_of_the_way(start.binary.fd.get()));
+  if (!moved[0] || !moved[1] || !moved[2] || !program) return failed("dup");
+
+  std::vector<std::string> words{"sluice",      "worker",
+                                 "--protocol",  std::to_string(kKeeperProtocol),
+                                 "--heartbeat", std::to_string(start.heartbeat),
+                                 start.name};
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  const std::array<int, 3> given{moved[0].get(), moved[1].get(), moved[2].get()};
+
+  const pid_t keeper = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) return failed("fork");
+  if (pid == 0) become_worker(given, program.get(), start.binary.path.c_str(), arguments.data(), keeper);
+  UniqueFd pid_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!pid_fd) {
+    const auto error = failed("pidfd_open");
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    return error;
+  }
+  ::fcntl(pid_fd.get(), F_SETFD, FD_CLOEXEC);
+  return WorkerProcess(pid, std::move(pid_fd), std::move(ours));
+}
+
+WorkerProcess::~WorkerProcess() {
+  if (!pid_fd_) return;
+  signal(SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+void WorkerProcess::send(const Message& message, std::string_view text, int fd) {
+  if (waiting_.empty()) {
+    // gone: its death is about to be told.
+    if (send_message(socket_.get(), message, text, fd, false) != SendResult::full) return;
+  }
+  waiting_.push_back({message, std::string(text), UniqueFd(fd < 0 ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, 0))});
+}
+
+bool WorkerProcess::flush() {
+  while (!waiting_.empty()) {
+    const Waiting& next = waiting_.front();
+    if (send_message(socket_.get(), next.message, next.text, next.fd.get(), false) == SendResult::full) return true;
+    waiting_.pop_front();
+  }
+  return false;
+}
+
+// By the pidfd: the number may be another's by now.
+void WorkerProcess::signal(int number) const {
+  if (pid_fd_) ::syscall(SYS_pidfd_send_signal, pid_fd_.get(), number, nullptr, 0);
+}
+
+// There is no such call for threads; but nobody else reaps our child, so that its number is its own until reap().
+void WorkerProcess::signal_thread(int thread, int number) const {
+  if (pid_fd_ && thread > 0) ::syscall(SYS_tgkill, pid_, thread, number);
+}
+
+std::string WorkerProcess::reap() {
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  pid_fd_.reset();
+  ended_well_ = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  if (WIFEXITED(status)) return fmt::format("ended with exit code {}", WEXITSTATUS(status));
+  const int signal = WTERMSIG(status);
+  return fmt::format("was killed by signal {} ({}){}", signal, ::strsignal(signal),
+                     WCOREDUMP(status) ? ", core dumped" : "");
+}
+
+}  // namespace sluice::control

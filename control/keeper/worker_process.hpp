@@ -1,0 +1,80 @@
+// WorkerProcess: one worker as the keeper sees it: a child process and the socket to it. Nothing in here waits for it.
+//
+// A worker does not outlive its keeper (PR_SET_PDEATHSIG): who would hold what it needs?
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+
+#include "control/error.hpp"
+#include "control/keeper/message.hpp"
+#include "ports/unique_fd.hpp"
+
+namespace sluice::control {
+
+/// The program to run, held open: what an upgrade of the package puts at its path is another program.
+struct Binary {
+  std::string path;
+  ports::UniqueFd fd;
+
+  [[nodiscard]] static Expected<Binary> open(const std::string& path);
+  [[nodiscard]] Binary duplicate() const;
+};
+
+/// Where a worker finds what it is given; see worker_process.cpp and cli/worker.cpp.
+inline constexpr int kWorkerLinkFd = 3;
+inline constexpr int kWorkerStateFd = 4;
+inline constexpr int kWorkerConfigFd = 5;
+
+class WorkerProcess {
+ public:
+  struct Start {
+    const Binary& binary;
+    int state;                ///< the shared state's memfd
+    int config;               ///< the configuration's text
+    const std::string& name;  ///< what it is called in messages: its path
+    unsigned heartbeat;
+  };
+  [[nodiscard]] static Expected<WorkerProcess> start(const Start& start);
+  WorkerProcess(WorkerProcess&&) = default;
+  WorkerProcess& operator=(WorkerProcess&&) = default;
+  /// Kills it if it still is there.
+  ~WorkerProcess();
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] int pid_fd() const { return pid_fd_.get(); }  ///< readable when it has died
+  [[nodiscard]] int socket() const { return socket_.get(); }
+
+  /// In order, as soon as the socket takes it. `fd` stays the caller's.
+  void send(const Message& message, std::string_view text = {}, int fd = -1);
+  /// Sends what waits; whether something still does.
+  bool flush();
+
+  void signal(int number) const;
+  void signal_thread(int thread, int number) const;
+  /// After pid_fd() is readable: how it died, "was killed by signal 11 (Segmentation fault)".
+  [[nodiscard]] std::string reap();
+  /// As reap() found it: whether it ended by exit code 0.
+  [[nodiscard]] bool ended_well() const { return ended_well_; }
+
+ private:
+  struct Waiting {
+    Message message;
+    std::string text;
+    ports::UniqueFd fd;
+  };
+  WorkerProcess(pid_t pid, ports::UniqueFd pid_fd, ports::UniqueFd socket)
+      : pid_(pid), pid_fd_(std::move(pid_fd)), socket_(std::move(socket)) {}
+
+  pid_t pid_;
+  ports::UniqueFd pid_fd_;  ///< empty once reaped, or moved from
+  ports::UniqueFd socket_;
+  std::deque<Waiting> waiting_;
+  bool ended_well_ = false;
+};
+
+}  // namespace sluice::control
