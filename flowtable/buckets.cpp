@@ -43,7 +43,8 @@ void move(const TableView& table, std::size_t from, unsigned from_slot, std::siz
   }
 }
 
-// A breadth-first search over the buckets that entries could be moved to, starting from the two of a tag.
+// A breadth-first search over the buckets that entries could be moved to, starting from the two of a tag. The first way
+// it finds is a shortest one, which leads through no bucket twice: its moves cannot undo each other.
 class Displacement {
  public:
   Displacement(const TableView& table, std::size_t first, std::size_t second) : table_(table) {
@@ -57,7 +58,6 @@ class Displacement {
       const Bucket& here = table_.buckets[steps_[i].bucket];
       for (unsigned s = 0; s < kSlots; ++s) {
         const std::size_t next = table_.other(steps_[i].bucket, here.tags[s]);
-        if (seen(next)) continue;
         const Step step{next, static_cast<std::uint16_t>(i), static_cast<std::uint16_t>(s)};
         if (const unsigned free = free_slots(table_.buckets[next]); free != 0) {
           unwind(step, static_cast<unsigned>(std::countr_zero(free)), bucket, slot);
@@ -72,13 +72,6 @@ class Displacement {
  private:
   void add(const Step& step) {
     if (count_ < steps_.size()) steps_[count_++] = step;
-  }
-  // No bucket twice: the moves of a way must not undo each other.
-  bool seen(std::size_t bucket) const {
-    for (std::size_t i = 0; i < count_; ++i) {
-      if (steps_[i].bucket == bucket) return true;
-    }
-    return false;
   }
   // The last move first, so that every move goes to a slot that is free.
   void unwind(Step step, unsigned free_slot, std::size_t& bucket, unsigned& slot) {

@@ -186,6 +186,10 @@ def case_012_mtu_and_sizes(case):
     case.at(0.002, "vm1", jumbo, big=jumbo)           # vm2's MTU is 1500
     case.at(0.003, "big", ether(B, A, b"r" * 9000))   # vm1's as well
     case.at(0.004, "vm1", jumbo, big=jumbo)
+    largest = ether(A, B, b"l" * 9008)                # two tags are not counted in the MTU, be they there or not
+    case.at(0.005, "vm1", largest, big=largest)
+    case.at(0.006, "vm1", ether(A, B, b"m" * 9009))
+    case.at(0.007, "vm1", full, big=full)
 
 
 def case_013_order(case):

@@ -56,5 +56,32 @@ TEST(Buckets, count_exactly_the_keys_that_are_not_in_their_first_bucket) {
   for (const std::uint32_t distinct : {1U, 2U, 5U, 20U, 1'000'000U, 1'000'001U, 1'000'002U}) fill_and_empty(distinct);
 }
 
+TEST(Buckets, are_all_but_filled_before_any_key_waits_on_a_chain) {
+  for (std::uint32_t seed = 0; seed < 20; ++seed) {
+    std::vector<Bucket> buckets(128, Bucket{});
+    std::vector<FlowEntry> entries(buckets.size() * kSlots - 8);
+    TableView table;
+    table.buckets = buckets.data();
+    table.entries = entries.data();
+    table.bucket_mask = buckets.size() - 1;
+    std::mt19937 random(seed);
+    for (EntryId id = 0; id < entries.size(); ++id) {
+      entries[id].hash = static_cast<std::uint32_t>(random());
+      place(table, id);
+    }
+    std::vector<EntryId> placed;
+    for (const Bucket& bucket : buckets) {
+      EXPECT_EQ(bucket.chained, 0U) << "seed " << seed;
+      for (unsigned slot = 0; slot < kSlots; ++slot) {
+        if (bucket.tags[slot] != 0) placed.push_back(bucket.entries[slot]);
+      }
+    }
+    std::ranges::sort(placed);
+    ASSERT_EQ(placed.size(), entries.size());
+    ASSERT_EQ(std::ranges::adjacent_find(placed), placed.end()) << "an entry is there twice, and one is lost";
+    expect_true_books(table, placed);
+  }
+}
+
 }  // namespace
 }  // namespace sluice::flowtable::test

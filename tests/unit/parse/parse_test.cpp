@@ -100,6 +100,18 @@ constexpr std::array kProtocols{
     Protocol{58, 4, PacketClass::ipv4_other, PacketClass::ipv6_icmp},
 };
 
+TEST(Parse, authentication_header_is_as_long_as_it_says_in_words_of_four_bytes) {
+  constexpr std::uint8_t kAh = 51;
+  for (std::uint8_t words = 0; words < 20; ++words) {  // RFC 4302, 2.2: less two
+    const Bytes header = Bytes{17, words} + filled((words + 2U) * 4U - 2U, 0xff);
+    const Parsed parsed = parse_copy(ipv6(kAh, header + l4(8)));
+    EXPECT_EQ(class_of(parsed), PacketClass::ipv6_udp) << words;
+    EXPECT_EQ(parsed.l4_offset, kL3 + 40 + header.size()) << words;
+    EXPECT_EQ(parsed.key.tp_src_be, 0x3412) << words;
+    EXPECT_EQ(class_of(parse_copy(ipv6(kAh, header))), PacketClass::ipv6_other) << words;
+  }
+}
+
 TEST(Parse, l4_class_is_given_from_the_whole_minimal_header_on) {
   for (const Protocol& protocol : kProtocols) {
     for (std::size_t size = 4; size < 24; ++size) {

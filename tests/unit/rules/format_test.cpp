@@ -59,6 +59,17 @@ TEST(FormatKey, names_an_802_1ad_tag_and_the_inner_tag) {
   EXPECT_EQ(format_key(key, mask, testing::numbered_ports()), "dl_vlan=100,dl_vlan_tpid=0x88a8,inner_vlan=7");
 }
 
+TEST(FormatKey, says_no_more_of_fragments_than_was_asked) {
+  const auto text = [](const char* packet_text, const char* match) {
+    return format_key(packet(packet_text), mask_of(match), testing::numbered_ports());
+  };
+  EXPECT_EQ(text("in_port=1,ip,nw_proto=47", "ip,ip_frag=yes"), "ip,nw_frag=no");
+  EXPECT_EQ(text("in_port=1,ip,nw_proto=47,ip_frag=first", "ip,ip_frag=yes"), "ip,nw_frag=yes");
+  EXPECT_EQ(text("in_port=1,ip,nw_proto=47", "ip,ip_frag=not_later"), "ip,nw_frag=not_later");
+  EXPECT_EQ(text("in_port=1,ip,nw_proto=47", "ip,ip_frag=no"), "ip,nw_frag=no");
+  EXPECT_EQ(text("in_port=1,ip,nw_proto=47,ip_frag=first", "ip,ip_frag=no"), "ip,nw_frag=first");
+}
+
 TEST(FormatActions, look_as_an_operator_knows_them) {
   const auto ports = testing::numbered_ports();
   const auto text = [&](std::vector<Action> actions) {

@@ -66,6 +66,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "icmp6,icmp_type=135 actions=set_field:136->icmpv6_type"},
         Canonical{"ip,nw_proto=47,ip_dscp=46,actions=drop", "ip,nw_proto=47,nw_tos=184 actions=drop"},
         Canonical{"ip,ip_frag=not_later,actions=drop", "ip,nw_frag=not_later actions=drop"},
+        Canonical{"ip,ip_frag=yes,actions=drop", "ip,nw_frag=yes actions=drop"},
+        Canonical{"ip,ip_frag=no,actions=drop", "ip,nw_frag=no actions=drop"},
         Canonical{"dl_vlan=0,dl_vlan_pcp=0,actions=strip_vlan,vm1",
                   "dl_vlan=0,dl_vlan_pcp=0 actions=strip_vlan,output:vm1"},
         Canonical{"dl_vlan=0xffff,actions=drop", "dl_vlan=0xffff actions=drop"},
