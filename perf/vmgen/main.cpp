@@ -1,0 +1,123 @@
+// vmgen: starts, lets the VMs greet each other, runs or searches, reports. Everything happens on this one thread, but
+// for the EAL's interrupt thread, which keeps the links.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+
+#include "perf/vmgen/generator.hpp"
+#include "perf/vmgen/memory.hpp"
+#include "perf/vmgen/options.hpp"
+#include "perf/vmgen/report.hpp"
+#include "perf/vmgen/vm.hpp"
+
+namespace sluice::vmgen {
+namespace {
+
+enum Exit : int { kReported = 0, kCannotStart = 1, kNotReady = 3 };
+
+std::atomic<bool> stop{false};
+std::atomic<bool> attaching{true};
+
+void on_stop(int) {
+  stop = true;
+  // The driver's accept() of a switch's first connection is not to be woken: while it waits, there is nothing to
+  // report.
+  if (attaching) _exit(kNotReady);
+}
+
+void on_timeout(int) {
+  if (!attaching) return;
+  constexpr char kText[] = "vmgen: not every VM has been attached within --timeout\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kText, sizeof kText - 1);
+  _exit(kNotReady);
+}
+
+void watch_signals(double timeout) {
+  struct sigaction action {};
+  action.sa_handler = on_stop;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  action.sa_handler = on_timeout;
+  sigaction(SIGALRM, &action, nullptr);
+  alarm(static_cast<unsigned>(timeout) + 1);
+}
+
+void print(const Json& line) { std::cout << line.dump() << std::endl; }
+
+int fail(Exit code, const std::string& message) {
+  std::cerr << "vmgen: " << message << '\n';
+  return code;
+}
+
+bool write_report(const Options& options, const Json& report) {
+  if (options.json == "-") {
+    print(report);
+    return true;
+  }
+  std::cout << text_of(report) << std::flush;
+  if (options.json.empty()) return true;
+  std::ofstream file{options.json};
+  file << report.dump(2) << '\n';
+  file.close();
+  return !file.fail();
+}
+
+Json measure(const Options& options, Generator& generator, double hz) {
+  const auto event = [](const char* name) {
+    return [name](double clock) { print({{"event", name}, {"clock_s", clock}}); };
+  };
+  if (options.warm_up > 0) generator.run({.rate = options.rate, .seconds = options.warm_up});
+  std::vector<Counts> before;
+  const RunResult result =
+      generator.run({.rate = options.rate,
+                     .seconds = options.duration,
+                     .interval = [&](const Glimpse& seen) { print(interval_of(options, seen, before, hz)); },
+                     .started = event("start"),
+                     .ended = event("stop")});
+  return report_of(options, result, nullptr, hz);
+}
+
+int run(const Options& options) {
+  watch_signals(options.timeout);
+  const double began = monotonic_seconds();
+  if (auto started = start_eal(options); !started) return fail(kCannotStart, started.error());
+  auto pools = make_pools(options);
+  if (!pools) return fail(kCannotStart, pools.error());
+  wait_for_turns_in_delays();
+  std::vector<Vm> vms;
+  vms.reserve(options.vms.size());
+  for (std::size_t i = 0; i < options.vms.size(); ++i) {
+    auto vm = Vm::open(options, i, *pools->receive[i], [] { return stop.load(); });
+    if (!vm) return fail(kCannotStart, vm.error());
+    vms.push_back(std::move(*vm));
+  }
+  attaching = false;
+  Generator generator{options, vms, *pools, stop};
+  if (auto heard = generator.greet(std::max(1.0, options.timeout - (monotonic_seconds() - began))); !heard) {
+    return fail(kNotReady, "not ready: " + heard.error());
+  }
+  print({{"event", "ready"}, {"clock_s", monotonic_seconds()}});
+  const Json report = measure(options, generator, static_cast<double>(rte_get_tsc_hz()));
+  return write_report(options, report) ? kReported
+                                       : fail(kCannotStart, "--json '" + options.json + "' cannot be written");
+}
+
+}  // namespace
+}  // namespace sluice::vmgen
+
+int main(int argc, char** argv) {
+  using namespace sluice::vmgen;
+  const auto options = parse_options(argc, argv);
+  if (!options) return fail(kCannotStart, options.error());
+  return run(*options);
+}
