@@ -2,6 +2,10 @@
 
 #include <rte_cycles.h>
 
+#include <cmath>
+
+#include "ports/tsc.hpp"
+
 namespace sluice::datapath {
 namespace {
 
@@ -11,7 +15,7 @@ constexpr unsigned kShift = 32;
 }  // namespace
 
 std::uint64_t now_ns() {
-  static const Wide ns_per_cycle = (Wide{1'000'000'000} << kShift) / rte_get_tsc_hz();
+  static const Wide ns_per_cycle = (Wide{1'000'000'000} << kShift) / static_cast<Wide>(std::llround(ports::tsc_hz()));
   return static_cast<std::uint64_t>((rte_rdtsc() * ns_per_cycle) >> kShift);
 }
 

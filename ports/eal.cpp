@@ -16,6 +16,8 @@
 #include <rte_lcore.h>
 #include <rte_log.h>
 
+#include "ports/tsc.hpp"
+
 namespace sluice::ports {
 
 /// The stream DPDK writes to. Each of its messages is one line, and one write.
@@ -128,7 +130,11 @@ tl::expected<Eal, std::string> Eal::start(const EalOptions& options) {
   std::vector<std::string> args = arguments(options, state.first_cpu());
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
-  if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0) {
+  const auto init = [&argv] {
+    const TscMeasurement measurement;
+    return rte_eal_init(static_cast<int>(argv.size()), argv.data());
+  };
+  if (init() < 0) {
     const char* const hint = options.hugepages ? "; are there enough free hugepages? (/proc/sys/vm/nr_hugepages)" : "";
     return tl::unexpected("DPDK: does not start with " + std::to_string(options.megabytes) + " megabytes of " +
                           (options.hugepages ? "hugepages: " : "ordinary memory: ") + rte_strerror(rte_errno) +

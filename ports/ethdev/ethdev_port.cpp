@@ -1,4 +1,5 @@
 #include "ports/ethdev/ethdev_port.hpp"
+#include "ports/tsc.hpp"
 
 #include <algorithm>
 #include <array>
@@ -203,7 +204,7 @@ tl::expected<void, std::string> EthdevPort::start() {
 
 void EthdevPort::make_pacers() {
   if (options_.pace == EthdevOptions::Pace::none) return;
-  Pacer::Clock clock{.tsc_hz = static_cast<double>(rte_get_tsc_hz())};
+  Pacer::Clock clock{.tsc_hz = tsc_hz()};
   // Registered by whoever comes first, the driver or this, and then the same for both.
   if (rte_mbuf_dyn_rx_timestamp_register(&clock.stamp_offset, &clock.stamp_flag) != 0) clock.stamp_offset = -1;
   const double rate = options_.pace == EthdevOptions::Pace::rate ? options_.rate : 0;
