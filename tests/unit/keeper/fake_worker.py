@@ -1,0 +1,82 @@
+"""What a fake worker has in front of its script: the keeper's messages (control/keeper/message.hpp), from Python."""
+
+import mmap
+import os
+import socket
+import struct
+import sys
+import time
+
+KEEP, FORGET, FORGET_SLOT, READY, RUNNING, REFUSED, HANDED_OVER, WANTS_UPGRADE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED = range(1, 15)
+NO_SLOT = 0xFFFFFFFF
+CONNECTION, KICK, CONTROL_SOCKET = 1, 4, 64
+HEARTBEATS, HEARTBEAT_BYTES = 32, 24 + 64 * 16
+
+link = socket.socket(fileno=3)
+shared = mmap.mmap(4, 4096)
+mine = HEARTBEATS + int(sys.argv[sys.argv.index("--heartbeat") + 1]) * HEARTBEAT_BYTES
+kept = {}
+
+
+def say(saying, text="", slot=NO_SLOT, kind=0, index=0, fd=None):
+    packet = struct.pack("<BBHII", saying, kind, 0, slot, index) + text.encode()
+    socket.send_fds(link, [packet], [] if fd is None else [fd])
+
+
+def hear():
+    """The next command, and its text. What is kept is noted."""
+    while True:
+        packet, fds, _, _ = socket.recv_fds(link, 16384, 1)
+        if not packet:
+            sys.exit(9)
+        saying, kind, _, slot, index = struct.unpack("<BBHII", packet[:12])
+        if saying == KEEP:
+            kept[slot, kind, index] = fds[0]
+        elif saying == FORGET:
+            kept.pop((slot, kind, index), None)
+        elif saying == FORGET_SLOT:
+            for place in [place for place in kept if place[0] == slot]:
+                kept.pop(place)
+        else:
+            return saying, packet[12:].decode()
+
+
+def note(*words):
+    """A line in the log, whole."""
+    os.write(2, (" ".join(map(str, ("worker", *words))) + "\n").encode())
+
+
+def settings(standby=0, hang_timeout_ms=0):
+    struct.pack_into("<II", shared, mine + 12, standby, hang_timeout_ms)
+
+
+def beat(times=10**9, every=0.02):
+    for _ in range(times):
+        (ticks,) = struct.unpack_from("<Q", shared, mine)
+        struct.pack_into("<Q", shared, mine, ticks + 1)
+        time.sleep(every)
+
+
+def first():
+    """Whether this is the first worker of all, as the shared state has it."""
+    (before,) = struct.unpack_from("<Q", shared, 24)
+    struct.pack_into("<Q", shared, 24, before + 1)
+    return before == 0
+
+
+def kept_places():
+    return sorted(place for place in kept if place[0] != NO_SLOT)
+
+
+def until_told_to_end():
+    while True:
+        saying, text = hear()
+        if saying == UPGRADED:
+            note("upgraded:", text or "well")
+        elif saying == HAND_OVER:
+            say(HANDED_OVER)
+        elif saying == RESUME:
+            note("resumes")
+        elif saying in (STOP, LEAVE):
+            note("stops" if saying == STOP else "leaves")
+            os._exit(0)

@@ -1,0 +1,67 @@
+// What counts as a thread that has stopped.
+#include "control/keeper/standstill.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+namespace sluice::control {
+namespace {
+
+class StandstillTest : public ::testing::Test {
+ protected:
+  /// A look after the control thread has said how far PMD 0 is.
+  auto look(std::uint64_t loop) {
+    heartbeat_->control.fetch_add(1);
+    heartbeat_->pmds[0].loop = loop;
+    return standstill_.look(*heartbeat_);
+  }
+  void SetUp() override {
+    heartbeat_->control_thread = 11;
+    heartbeat_->pmds[0].thread = 12;
+  }
+  std::unique_ptr<Heartbeat> heartbeat_ = std::make_unique<Heartbeat>();
+  Standstill standstill_{4};
+};
+
+TEST_F(StandstillTest, threads_that_move_are_never_found) {
+  for (std::uint64_t i = 0; i < 100; ++i) EXPECT_FALSE(look(2 * i + 1));
+}
+
+TEST_F(StandstillTest, a_pmd_that_stays_inside_of_a_loop_is_found_after_as_many_looks_as_were_asked_for) {
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(look(7)) << i;
+  const auto found = look(7);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->thread, "PMD 0");
+  EXPECT_EQ(found->kernel_id, 12);
+}
+
+TEST_F(StandstillTest, a_pmd_that_sleeps_between_loops_is_not) {
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(look(8));
+}
+
+TEST_F(StandstillTest, a_control_thread_that_does_not_count_is_found) {
+  (void)look(1);
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(standstill_.look(*heartbeat_)) << i;
+  const auto found = standstill_.look(*heartbeat_);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->thread, "the control thread");
+  EXPECT_EQ(found->kernel_id, 11);
+}
+
+TEST_F(StandstillTest, a_pmd_is_not_blamed_for_what_the_control_thread_has_not_said) {
+  (void)look(7);
+  heartbeat_->control.fetch_add(1);
+  (void)standstill_.look(*heartbeat_);
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(standstill_.look(*heartbeat_));
+  EXPECT_FALSE(look(9));
+}
+
+TEST_F(StandstillTest, another_worker_begins_anew) {
+  for (int i = 0; i < 4; ++i) (void)look(7);
+  standstill_.reset();
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(look(7)) << i;
+}
+
+}  // namespace
+}  // namespace sluice::control
