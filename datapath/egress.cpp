@@ -27,8 +27,9 @@ std::size_t queue_of(std::uint32_t flow_hash, std::size_t queues) { return (flow
 
 }  // namespace
 
-Egress::Egress()
-    : batches_(std::make_unique_for_overwrite<Batch[]>(flowtable::kMaxPorts)),
+Egress::Egress(ports::Notifier& notifier)
+    : notifier_(notifier),
+      batches_(std::make_unique_for_overwrite<Batch[]>(flowtable::kMaxPorts)),
       copies_(std::make_unique_for_overwrite<FrameSlot[]>(kCopies)),
       segments_(std::make_unique_for_overwrite<FrameSlot[]>(kSegmentSlots)) {
   std::iota(copy_order_.begin(), copy_order_.end(), std::uint16_t{0});
@@ -69,7 +70,7 @@ void Egress::transmit_to(const ports::TxQueue& queue, std::uint32_t max_frame, s
     return frame->size <= max_frame && frame->offload.gso_type == Offload::kGsoNone && !frame->offload.needs_csum();
   });
   if (as_they_are) {
-    queue.transmit(frames, counters);
+    queue.transmit(frames, counters, notifier_);
   } else {
     adapt_and_transmit(queue, max_frame, frames, counters);
   }
@@ -81,7 +82,7 @@ void Egress::adapt_and_transmit(const ports::TxQueue& queue, std::uint32_t max_f
   std::array<Frame*, kBatch> ready;
   std::size_t count = 0;
   const auto transmit_ready = [&] {
-    if (count != 0) queue.transmit({ready.data(), std::exchange(count, 0)}, counters);
+    if (count != 0) queue.transmit({ready.data(), std::exchange(count, 0)}, counters, notifier_);
   };
 
   for (Frame* frame : frames) {
@@ -126,7 +127,7 @@ void Egress::segment_and_transmit(const ports::TxQueue& queue, Frame& frame, con
       slot.frame.outputs = 1;
       ready[count] = &slot.frame;
     }
-    queue.transmit({ready.data(), count}, counters);
+    queue.transmit({ready.data(), count}, counters, notifier_);
     made += count;
   }
   --frame.outputs;

@@ -26,7 +26,8 @@ class Egress {
   /// The most frames that are staged for one port; the next one makes room by transmitting them.
   static constexpr unsigned kBatch = 2 * ports::kBurstSize;
 
-  Egress();
+  /// Guests are told by `notifier`, which outlives this.
+  explicit Egress(ports::Notifier& notifier);
 
   /// Starts a burst. `view` is used until flush() and must have counters for each port in `tx`.
   void begin(const PortView& view) { view_ = &view; }
@@ -84,6 +85,7 @@ class Egress {
                             bool finish_checksums, ports::PortCounters& counters);
   [[nodiscard]] ports::Frame& copy_of(ports::Frame& frame);
 
+  ports::Notifier& notifier_;
   const PortView* view_ = nullptr;
   unsigned active_count_ = 0;
   unsigned copies_used_ = 0;

@@ -39,6 +39,7 @@ bool Pmd::State::run_once(std::uint64_t now) {
     busy = carry_out_commands();
     for (const PolledQueue& polled : view->rx) busy |= poll(polled);
   }
+  notifier.notify();
   loop.leave();
   (busy ? counters.busy_cycles : counters.idle_cycles).add(rte_rdtsc() - start);
   return busy;
@@ -53,7 +54,7 @@ bool Pmd::State::poll(const PolledQueue& polled) {
   const unsigned frames = burst.count;
   switch_frames(burst.view(), polled.port, arrivals);
   arrivals += burst.count;
-  polled.queue.release(burst);
+  polled.queue.release(burst, notifier);
 
   counters.batches.add(1);
   counters.packets.add(frames);

@@ -12,6 +12,7 @@
 
 #include "datapath/egress.hpp"
 #include "datapath/pmd.hpp"
+#include "ports/queue.hpp"
 
 struct rte_mbuf;
 
@@ -86,7 +87,8 @@ struct Pmd::State {
   std::uint64_t arrivals = 0;  ///< frames that ever came
   ports::Burst burst;
   Classified flows;
-  Egress egress;
+  ports::Notifier notifier;
+  Egress egress{notifier};
 };
 
 }  // namespace sluice::datapath

@@ -8,9 +8,13 @@
 #include "ports/counters.hpp"
 #include "ports/ethdev/ethdev_queue.hpp"
 #include "ports/frame.hpp"
+#include "ports/vhost/notify.hpp"
 #include "ports/vhost/vhost_queue.hpp"
 
 namespace sluice::ports {
+
+/// A PMD's: guests that are to be told of what they were sent, or of what was taken from them.
+using Notifier = vhost::Notifier;
 
 /// A queue that a PMD polls. A value that refers to a queue of a Port.
 class RxQueue {
@@ -23,9 +27,9 @@ class RxQueue {
   void receive(Burst& burst, PortCounters& counters) const {
     vhost_ != nullptr ? vhost::receive(*vhost_, burst, counters) : ethdev::receive(*ethdev_, burst, counters);
   }
-  /// Gives back what receive borrowed. To be called once after each receive.
-  void release(Burst& burst) const {
-    vhost_ != nullptr ? vhost::release(*vhost_, burst) : ethdev::release(*ethdev_, burst);
+  /// Gives back what receive borrowed. To be called once after each receive; a guest is told by the notifier.
+  void release(Burst& burst, Notifier& notifier) const {
+    vhost_ != nullptr ? vhost::release(*vhost_, burst, notifier) : ethdev::release(*ethdev_, burst);
   }
 
  private:
@@ -45,8 +49,9 @@ class TxQueue {
   }
   /// Transmits frames in order, never waiting: what does not fit is dropped and counted. Decrements each frame's
   /// `outputs`; when it reaches zero, the frame's mbuf may have been taken (then it is null).
-  void transmit(std::span<Frame* const> frames, PortCounters& counters) const {
-    vhost_ != nullptr ? vhost::transmit(*vhost_, frames, counters) : ethdev::transmit(*ethdev_, frames, counters);
+  void transmit(std::span<Frame* const> frames, PortCounters& counters, Notifier& notifier) const {
+    vhost_ != nullptr ? vhost::transmit(*vhost_, frames, counters, notifier)
+                      : ethdev::transmit(*ethdev_, frames, counters);
   }
 
  private:

@@ -46,7 +46,8 @@ void execute_with(benchmark::State& state, const std::vector<Action>& changes, b
   for (std::uint32_t i = 0; i < FakeRing::kSize; ++i) guest.tx.set_frame(i, tcp_frame(ipv6));
   const auto burst = std::make_unique<ports::Burst>();
   const datapath::PortView view{};
-  datapath::Egress egress;
+  ports::Notifier notifier;
+  datapath::Egress egress(notifier);
   egress.begin(view);
   ports::PortCounters counters;
   PartialCycles cycles(state, kBurst);
@@ -58,7 +59,7 @@ void execute_with(benchmark::State& state, const std::vector<Action>& changes, b
     cycles.resume();
     for (ports::Frame& frame : burst->view()) datapath::execute(frame, list, 0, egress, counters);
     cycles.pause();
-    vhost::release(guest.tx.queue, *burst);
+    vhost::release(guest.tx.queue, *burst, notifier);
   }
   if (counters.dropped(ports::DropReason::rule) != done(state, kBurst))
     state.SkipWithError("not all frames were dropped");

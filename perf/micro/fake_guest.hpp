@@ -41,10 +41,10 @@ class FakeRing {
     auto made =
         vhost::make_vring(state, {.features = kVersion1 | kMrgRxbuf | kIndirectDesc | (packed ? kRingPacked : 0),
                                   .memory = &memory,
-                                  .position = &position_});
+                                  .progress = &progress_});
     if (!made) std::abort();  // a mistake of ours
     vring_ = *made;
-    position_ = *vhost::start_position(state, vring_);
+    progress_.position = *vhost::start_position(state, vring_);
     queue.vring.store(&vring_);
   }
   FakeRing(const FakeRing&) = delete;
@@ -97,7 +97,7 @@ class FakeRing {
   const std::uint16_t write_;
   std::uint32_t next_ = 0;  ///< descriptors that were ever made available
   std::array<std::uint32_t, kSize> lengths_{};
-  vhost::RingPosition position_;
+  vhost::RingProgress progress_;
   vhost::Vring vring_;
 };
 

@@ -11,6 +11,7 @@
 #include "perf/micro/cycles.hpp"
 #include "perf/micro/fake_guest.hpp"
 #include "perf/micro/pipeline.hpp"
+#include "ports/queue.hpp"
 
 namespace sluice::perf {
 namespace {
@@ -26,12 +27,14 @@ void receive_and_release(benchmark::State& state, bool packed) {
   for (std::uint32_t i = 0; i < FakeRing::kSize; ++i) guest.tx.set_frame(i, frame_of(state.range(0)));
   const auto burst = std::make_unique<ports::Burst>();
   ports::PortCounters counters;
+  ports::Notifier notifier;
   PartialCycles cycles(state, kBurst);
   for (auto _ : state) {
     guest.tx.make_available(kBurst);
     cycles.resume();
     vhost::receive(guest.tx.queue, *burst, counters);
-    vhost::release(guest.tx.queue, *burst);
+    vhost::release(guest.tx.queue, *burst, notifier);
+    notifier.notify();
     cycles.pause();
   }
   if (counters.rx_packets.get() != done(state, kBurst)) state.SkipWithError("not all frames were received");
@@ -44,6 +47,7 @@ void transmit(benchmark::State& state, bool packed) {
   const auto burst = std::make_unique<ports::Burst>();
   ports::PortCounters in;
   ports::PortCounters out;
+  ports::Notifier notifier;
   from.tx.make_available(kBurst);
   vhost::receive(from.tx.queue, *burst, in);
   PartialCycles cycles(state, kBurst);
@@ -54,7 +58,8 @@ void transmit(benchmark::State& state, bool packed) {
       frames[i]->outputs = 1;
     }
     cycles.resume();
-    vhost::transmit(to.rx.queue, frames, out);
+    vhost::transmit(to.rx.queue, frames, out, notifier);
+    notifier.notify();
     cycles.pause();
     to.rx.make_available(kBurst);
   }

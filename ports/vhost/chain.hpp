@@ -36,6 +36,14 @@ inline RawDesc read_desc(const Desc* desc) {
   return out;
 }
 
+/// A chain of one plain descriptor, and where its memory is.
+struct Buffer {
+  std::uint8_t* data;
+  std::uint64_t guest_phys_addr;
+  std::uint32_t size;
+  std::uint16_t id;
+};
+
 /// A piece of guest memory that one descriptor names.
 struct Piece {
   std::uint8_t* data;

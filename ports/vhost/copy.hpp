@@ -35,6 +35,8 @@ inline void copy_bytes(std::uint8_t* to, const std::uint8_t* from, std::uint32_t
   }
 }
 
+inline constexpr std::uint32_t kCacheLine = 64;
+
 /// Brings a cache line in to be written. The compiler's own prefetch knows only the kind for reading on the machines we
 /// build for, after which the first store still has to take the line from the guest's core. A processor without the
 /// instruction takes it for a no-op.

@@ -6,6 +6,11 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <span>
+#include <utility>
+
+#include "ports/vhost/packed_ring.hpp"
+#include "ports/vhost/split_ring.hpp"
 
 namespace sluice::ports::vhost {
 namespace {
@@ -66,6 +71,19 @@ void interrupt(VhostQueue& queue, const Vring& vring) {
     queue.broken = true;
     queue.guest_errors.add();
     raise_alarm(queue);
+  }
+}
+
+void Notifier::notify() {
+  const unsigned count = std::exchange(count_, 0U);
+  if (count == 0) return;
+  // What was used must be visible before the drivers' wishes are read, or a driver that is about to wait and we could
+  // miss each other.
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  for (const Waiting& w : std::span(waiting_).first(count)) {
+    const bool wanted = w.vring->packed ? PackedRing::interrupt_wanted(*w.vring, w.from, w.to)
+                                        : SplitRing::interrupt_wanted(*w.vring, w.from, w.to);
+    if (wanted) interrupt(*w.queue, *w.vring);
   }
 }
 

@@ -8,9 +8,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "ports/vhost/chain.hpp"
+#include "ports/vhost/used_journal.hpp"
 #include "ports/vhost/vhost_queue.hpp"
 
 namespace sluice::ports::vhost {
@@ -23,30 +25,39 @@ class PackedRing {
     std::uint16_t id;
     std::uint16_t descriptors;  ///< slots the chain takes
     bool valid;                 ///< false: the chain has no end; the ring is broken
-
-    [[nodiscard]] std::uint16_t flags() const { return first.high; }
   };
-  struct Mark {
-    std::uint16_t slot;
-    std::uint8_t wrap;
-  };
+  using Mark = PackedSlot;
 
   PackedRing(VhostQueue& queue, const Vring& vring, const RingPosition& position)
       : queue_(queue),
         vring_(vring),
+        ring_(vring.packed_desc),
+        journal_(vring.progress->journal),
+        size_(vring.size),
         avail_{position.next_avail, position.avail_wrap},
-        used_{position.next_used, position.used_wrap},
-        first_used_(used_) {}
+        used_{position.next_used, position.used_wrap} {}
 
-  /// How many slots are available, at most `max`: as many chains as that may follow, or fewer that are longer.
-  unsigned ready(unsigned max) {
-    unsigned n = 0;
-    for (Mark at = avail_; n < max && slot_available(at); ++n) advance(at, 1);
-    return n;
+  void skip(unsigned chains) { avail_ = avail_.behind(chains, size_); }
+
+  /// Nothing to look at: each slot says for itself whether it is available.
+  void look() {}
+  [[nodiscard]] bool more() const { return available(avail_, second_word(avail_.slot)); }
+
+  bool take_plain(Buffer& buffer, Direction direction, unsigned& hint) {
+    // One read of the word that has the flags, so that length and id are what the flags were written with.
+    const std::uint64_t word = second_word(avail_.slot);
+    constexpr auto kKind = std::uint64_t{kDescNext | kDescIndirect | kDescWrite} << 48U;
+    if ((word & kKind) != std::uint64_t{static_cast<std::uint16_t>(direction)} << 48U) return false;
+    const auto len = static_cast<std::uint32_t>(word);
+    if (!available(avail_, word) || len == 0) return false;
+    const std::uint64_t addr = __atomic_load_n(&ring_[avail_.slot].addr, __ATOMIC_RELAXED);
+    std::uint8_t* const data = vring_.memory->translate(addr, len, hint);
+    if (data == nullptr) [[unlikely]]
+      return false;
+    buffer = Buffer{data, addr, len, static_cast<std::uint16_t>(word >> 32U)};
+    avail_ = avail_.behind(1, size_);
+    return true;
   }
-  void prefetch(unsigned /*n*/) const {}  // ready() has read the slots
-  /// Whether there is a chain to take.
-  [[nodiscard]] bool more() const { return slot_available(avail_); }
 
   /// Whether take() can go on behind a chain that is not valid: not here, its end is unknown.
   [[nodiscard]] static constexpr bool resumable() { return false; }
@@ -55,22 +66,22 @@ class PackedRing {
     Chain chain{};
     chain.slot = avail_.slot;
     chain.descriptors = 1;
-    RawDesc desc = read_desc(&vring_.packed_desc[avail_.slot]);
+    RawDesc desc = read_desc(&ring_[avail_.slot]);
     chain.first = desc;
     std::uint16_t slot = avail_.slot;
     while ((desc.high & kDescNext) != 0 && (desc.high & kDescIndirect) == 0) {
-      if (chain.descriptors == vring_.size || chain.descriptors == kMaxSlots) {  // it has no end, or none worth finding
+      if (chain.descriptors == size_ || chain.descriptors == kMaxSlots) {  // it has no end, or none worth finding
         queue_.broken = true;
         queue_.guest_errors.add();
         return chain;
       }
-      slot = static_cast<std::uint16_t>(slot + 1 == static_cast<int>(vring_.size) ? 0 : slot + 1);
-      desc = read_desc(&vring_.packed_desc[slot]);
+      slot = next(slot);
+      desc = read_desc(&ring_[slot]);
       ++chain.descriptors;
     }
     chain.id = desc.low;
     chain.valid = true;
-    advance(avail_, chain.descriptors);
+    avail_ = avail_.behind(chain.descriptors, size_);
     return chain;
   }
 
@@ -84,8 +95,8 @@ class PackedRing {
     std::uint16_t slot = chain.slot;
     // As many slots as take() has counted, whatever the flags say by now.
     for (std::uint16_t i = 0; collect.add(desc.addr, desc.len, desc.high) && ++i < chain.descriptors;) {
-      slot = static_cast<std::uint16_t>(slot + 1 == static_cast<int>(vring_.size) ? 0 : slot + 1);
-      desc = read_desc(&vring_.packed_desc[slot]);
+      slot = next(slot);
+      desc = read_desc(&ring_[slot]);
       if ((desc.high & kDescIndirect) != 0) {
         collect.fail(ChainError::malformed);
         break;
@@ -96,55 +107,41 @@ class PackedRing {
 
   [[nodiscard]] Mark mark() const { return avail_; }
   void rewind(Mark mark) { avail_ = mark; }
+  void give_back(unsigned chains) { avail_ = avail_.before(chains, size_); }
 
-  void use(std::uint16_t id, std::uint16_t descriptors, std::uint32_t len) {
-    packed::Desc& desc = vring_.packed_desc[used_.slot];
-    // The address is left as it is; relaxed: the flags come behind.
-    __atomic_store_n(&desc.id, id, __ATOMIC_RELAXED);
-    __atomic_store_n(&desc.len, len, __ATOMIC_RELAXED);
-    const std::uint16_t flags = static_cast<std::uint16_t>((used_.wrap != 0 ? packed::kAvail | packed::kUsed : 0) |
-                                                           (len != 0 ? kDescWrite : 0));
-    if (used_.slot == first_used_.slot && used_.wrap == first_used_.wrap) {
-      first_flags_ = flags;  // publish() writes it last: the driver looks at this slot first
-    } else {
-      // release: id and len come first.
-      __atomic_store_n(&desc.flags, flags, __ATOMIC_RELEASE);
-    }
-    if (vring_.log_used) [[unlikely]] {
-      vring_.log->mark(vring_.log_used_addr + std::size_t{used_.slot} * sizeof desc, sizeof desc);
-    }
-    advance(used_, descriptors);
-  }
+  /// Used chains that fit before publish() has to be called.
+  [[nodiscard]] unsigned room() const { return RingJournal::kCapacity - pending_; }
+  void use(const UsedChain& chain) { journal_.chains[pending_++] = chain; }
 
   bool publish() {
-    if (used_.slot == first_used_.slot && used_.wrap == first_used_.wrap) return false;
-    // release: everything this burst has written comes before the one flag word that lets the driver go on.
-    __atomic_store_n(&vring_.packed_desc[first_used_.slot].flags, first_flags_, __ATOMIC_RELEASE);
-    // Again, behind this write: a page that was sent after use() had marked it is to be sent once more.
-    if (vring_.log_used) [[unlikely]] {
-      vring_.log->mark(vring_.log_used_addr + std::size_t{first_used_.slot} * sizeof(packed::Desc),
-                       sizeof(packed::Desc));
-    }
+    if (pending_ == 0) return false;
+    begin_showing(journal_, RingPosition{0, used_.slot, 0, used_.wrap, 0}, pending_);
+    used_ = show(vring_, journal_);
+    pending_ = 0;
     return true;
   }
 
-  /// Section 2.8.14. Behind a full barrier, for the reason SplitRing gives.
-  [[nodiscard]] bool interrupt_wanted() const {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    const std::uint16_t flags = __atomic_load_n(&vring_.driver_event->flags, __ATOMIC_RELAXED) & 3U;
-    if (flags != packed::kEventDesc || !vring_.event_idx) return flags == packed::kEventEnable;
-    const std::uint16_t off_wrap = __atomic_load_n(&vring_.driver_event->off_wrap, __ATOMIC_RELAXED);
-    // Positions as distances: the driver asks for the slot `event`; was it passed between first_used_ and used_?
-    const auto size = static_cast<std::uint16_t>(vring_.size);
-    auto event = static_cast<std::uint16_t>(off_wrap & 0x7fffU);
-    if ((off_wrap >> 15U) != used_.wrap) event = static_cast<std::uint16_t>(event - size);
-    auto old_slot = first_used_.slot;
-    if (first_used_.wrap != used_.wrap) old_slot = static_cast<std::uint16_t>(old_slot - size);
-    return static_cast<std::uint16_t>(used_.slot - event - 1) < static_cast<std::uint16_t>(used_.slot - old_slot);
+  [[nodiscard]] RingPosition position(unsigned ahead) const {
+    const PackedSlot avail = avail_.before(ahead, size_);
+    return RingPosition{avail.slot, used_.slot, avail.wrap, used_.wrap, 0};
+  }
+  void settle(const RingPosition& position) const {
+    vring_.progress->position = position;
+    end_showing(journal_);
   }
 
-  [[nodiscard]] RingPosition position() const {
-    return RingPosition{avail_.slot, used_.slot, avail_.wrap, used_.wrap, 0};
+  /// Section 2.8.14.
+  [[nodiscard]] static bool interrupt_wanted(const Vring& vring, const RingPosition& from, const RingPosition& to) {
+    const std::uint16_t flags = __atomic_load_n(&vring.driver_event->flags, __ATOMIC_RELAXED) & 3U;
+    if (flags != packed::kEventDesc || !vring.event_idx) return flags == packed::kEventEnable;
+    const std::uint16_t off_wrap = __atomic_load_n(&vring.driver_event->off_wrap, __ATOMIC_RELAXED);
+    // Positions as distances: the driver asks for the slot `event`; was it passed between `from` and `to`?
+    const auto size = static_cast<std::uint16_t>(vring.size);
+    auto event = static_cast<std::uint16_t>(off_wrap & 0x7fffU);
+    if ((off_wrap >> 15U) != to.used_wrap) event = static_cast<std::uint16_t>(event - size);
+    auto old_slot = from.next_used;
+    if (from.used_wrap != to.used_wrap) old_slot = static_cast<std::uint16_t>(old_slot - size);
+    return static_cast<std::uint16_t>(to.next_used - event - 1) < static_cast<std::uint16_t>(to.next_used - old_slot);
   }
 
  private:
@@ -152,20 +149,17 @@ class PackedRing {
   /// slots a burst, at the cost of the ports that share the PMD.
   static constexpr std::uint16_t kMaxSlots = 4 * kMaxSegments;
 
-  [[nodiscard]] bool slot_available(Mark at) const {
+  /// Length, id and flags of a slot, in this order from the lowest bit on.
+  [[nodiscard]] std::uint64_t second_word(std::uint16_t slot) const {
     // acquire: the driver writes a chain's first flags last (section 2.8.21).
-    const std::uint16_t flags = __atomic_load_n(&vring_.packed_desc[at.slot].flags, __ATOMIC_ACQUIRE);
-    const bool avail = (flags & packed::kAvail) != 0;
-    const bool used = (flags & packed::kUsed) != 0;
-    return avail == (at.wrap != 0) && used != (at.wrap != 0);
+    return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&ring_[slot]) + 1, __ATOMIC_ACQUIRE);
   }
-  void advance(Mark& at, std::uint16_t slots) const {
-    unsigned next = unsigned{at.slot} + slots;
-    if (next >= vring_.size) {
-      next -= vring_.size;
-      at.wrap ^= 1U;
-    }
-    at.slot = static_cast<std::uint16_t>(next);
+  [[nodiscard]] static bool available(PackedSlot at, std::uint64_t word) {
+    const auto flags = static_cast<std::uint16_t>(word >> 48U);
+    return (flags & (packed::kAvail | packed::kUsed)) == (at.wrap != 0 ? packed::kAvail : packed::kUsed);
+  }
+  [[nodiscard]] std::uint16_t next(std::uint16_t slot) const {
+    return static_cast<std::uint16_t>(slot + 1U == size_ ? 0 : slot + 1U);
   }
 
   void walk_indirect(const RawDesc& desc, PieceCollector& collect) const {
@@ -194,10 +188,12 @@ class PackedRing {
 
   VhostQueue& queue_;
   const Vring& vring_;
-  Mark avail_;
-  Mark used_;
-  const Mark first_used_;
-  std::uint16_t first_flags_ = 0;
+  const packed::Desc* const ring_;
+  RingJournal& journal_;
+  const std::uint32_t size_;
+  PackedSlot avail_;
+  PackedSlot used_;
+  unsigned pending_ = 0;  ///< of the journal's chains: used and not shown
 };
 
 }  // namespace sluice::ports::vhost

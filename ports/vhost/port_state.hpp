@@ -34,11 +34,6 @@ struct RingState {
   std::uint16_t reserved = 0;
 };
 
-/// How far a started ring is; a cache line each, since the PMDs of a port write them at the same time.
-struct alignas(64) RingProgress {
-  RingPosition position;
-};
-
 struct PortState {
   static constexpr std::uint32_t kLayout = 1;
 

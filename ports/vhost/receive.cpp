@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 
 #include "ports/vhost/copy.hpp"
 #include "ports/vhost/notify.hpp"
@@ -81,120 +82,169 @@ bool take_offload(const Vring& vring, const NetHeader& header, Frame& frame) {
   return true;
 }
 
-/// Makes the next frame of the burst out of a chain's pieces; counts and drops what cannot be one.
-void add_frame(const Vring& vring, std::span<const Piece> pieces, const Walk& walk, Burst& burst,
-               PortCounters& counters) {
-  if (walk.error != ChainError::none || walk.size <= vring.net_header_size) {
-    counters.drop(walk.error == ChainError::too_long ? DropReason::rx_chain_too_long : DropReason::rx_bad_descriptor);
-    return;
+/// Makes frames of chains; counts and drops what cannot be one.
+class FrameMaker {
+ public:
+  FrameMaker(const Vring& vring, Burst& burst, PortCounters& counters)
+      : vring_(vring), burst_(burst), counters_(counters) {}
+  ~FrameMaker() {
+    counters_.rx_packets.add(packets_);
+    counters_.rx_bytes.add(bytes_);
   }
-  const std::uint32_t size = walk.size - vring.net_header_size;
-  counters.rx_bytes.add(size);
-  if (size > kMaxFrameSize) {
-    counters.drop(DropReason::rx_too_long);
-    return;
-  }
-  if (!vring.enabled) {
-    counters.drop(DropReason::rx_queue_disabled);
-    return;
-  }
-  Frame& frame = burst.frames[burst.count];
-  frame.head = burst.heads[burst.count].head();
-  frame.size = size;
-  frame.head_size = std::min(size, kHeadSize);
+  FrameMaker(const FrameMaker&) = delete;
+  FrameMaker& operator=(const FrameMaker&) = delete;
 
-  NetHeader header{};
-  PieceReader reader(pieces);
-  reader.read(reinterpret_cast<std::uint8_t*>(&header), vring.net_header_size);
-  reader.read(frame.head, frame.head_size);
-  private_copy_done();
-  if (!take_offload(vring, header, frame)) {
-    counters.drop(DropReason::rx_bad_offload);
-    return;
+  /// Nearly every chain: one descriptor, its header and frame in one place.
+  void add(const Buffer& buffer) {
+    ++packets_;
+    Frame* const frame = begin(buffer.size);
+    if (frame == nullptr) return;
+    NetHeader header{};
+    std::memcpy(&header, buffer.data, kLegacyNetHeaderSize);  // the bytes behind that are the driver's to read only
+    const std::uint8_t* const bytes = buffer.data + vring_.net_header_size;
+    copy_bytes(frame->head, bytes, frame->head_size);
+    frame->rest = &burst_.segments[burst_.segment_count];
+    frame->rest_count = 0;
+    if (frame->size > frame->head_size) {
+      burst_.segments[burst_.segment_count++] = Segment{bytes + frame->head_size, frame->size - frame->head_size};
+      frame->rest_count = 1;
+    }
+    finish(*frame, header);
   }
-  frame.rest = burst.segments.data() + burst.segment_count;
-  frame.rest_count = reader.rest(burst);
-  frame.l3_offset = frame.l4_offset = frame.outputs = 0;
-  frame.mbuf = nullptr;
-  ++burst.count;
+
+  /// Any other.
+  void add(std::span<const Piece> pieces, const Walk& walk) {
+    ++packets_;
+    if (walk.error != ChainError::none) {
+      counters_.drop(walk.error == ChainError::too_long ? DropReason::rx_chain_too_long
+                                                        : DropReason::rx_bad_descriptor);
+      return;
+    }
+    Frame* const frame = begin(walk.size);
+    if (frame == nullptr) return;
+    NetHeader header{};
+    PieceReader reader(pieces);
+    reader.read(reinterpret_cast<std::uint8_t*>(&header), vring_.net_header_size);
+    reader.read(frame->head, frame->head_size);
+    frame->rest = &burst_.segments[burst_.segment_count];
+    frame->rest_count = reader.rest(burst_);
+    finish(*frame, header);
+  }
+
+  /// A head that does not exist.
+  void add_nothing() {
+    ++packets_;
+    counters_.drop(DropReason::rx_bad_descriptor);
+  }
+  [[nodiscard]] unsigned packets() const { return static_cast<unsigned>(packets_); }
+
+ private:
+  /// The next frame of the burst, its size set; null if a chain of this size cannot be one.
+  Frame* begin(std::uint32_t chain_size) {
+    if (chain_size <= vring_.net_header_size) [[unlikely]] {
+      counters_.drop(DropReason::rx_bad_descriptor);
+      return nullptr;
+    }
+    const std::uint32_t size = chain_size - vring_.net_header_size;
+    bytes_ += size;
+    if (size > kMaxFrameSize) [[unlikely]] {
+      counters_.drop(DropReason::rx_too_long);
+      return nullptr;
+    }
+    if (!vring_.enabled) [[unlikely]] {
+      counters_.drop(DropReason::rx_queue_disabled);
+      return nullptr;
+    }
+    Frame& frame = burst_.frames[burst_.count];
+    frame.head = burst_.heads[burst_.count].head();
+    frame.size = size;
+    frame.head_size = std::min(size, kHeadSize);
+    return &frame;
+  }
+
+  void finish(Frame& frame, const NetHeader& header) {
+    private_copy_done();
+    if (!take_offload(vring_, header, frame)) [[unlikely]] {
+      burst_.segment_count -= frame.rest_count;
+      counters_.drop(DropReason::rx_bad_offload);
+      return;
+    }
+    frame.l3_offset = frame.l4_offset = frame.outputs = 0;
+    frame.mbuf = nullptr;
+    ++burst_.count;
+  }
+
+  const Vring& vring_;
+  Burst& burst_;
+  PortCounters& counters_;
+  std::uint64_t packets_ = 0;
+  std::uint64_t bytes_ = 0;
+};
+
+/// Takes a chain that is not plain. False if there is no room for its pieces in this burst, or no way on behind it.
+template <typename Ring>
+bool receive_chain(Ring& ring, VhostQueue& queue, Burst& burst, FrameMaker& frames) {
+  const auto before = ring.mark();
+  const auto chain = ring.take();
+  if (!chain.valid) {  // nothing to give back: the descriptor does not exist
+    queue.guest_errors.add();
+    frames.add_nothing();
+    return Ring::resumable();
+  }
+  std::array<Piece, kMaxSegments> pieces;
+  const Walk walk = ring.walk(chain, Direction::from_driver, pieces);
+  if (burst.segment_count + walk.pieces > Burst::kSegments) {
+    ring.rewind(before);
+    return false;
+  }
+  if (walk.error != ChainError::none) queue.guest_errors.add();
+  burst.borrowed[burst.borrowed_count++] = Borrowed{chain.id, chain.descriptors};
+  frames.add(std::span<const Piece>(pieces).first(walk.pieces), walk);
+  return true;
 }
 
 template <typename Ring>
 void receive_from(VhostQueue& queue, const Vring& vring, Burst& burst, PortCounters& counters) {
-  Ring ring(queue, vring, *vring.position);
-  const unsigned ready = ring.ready(kBurstSize);
-  if (ready == 0) return;
-  ring.prefetch(ready);
+  LookAhead& ahead = queue.ahead;
+  ahead.use_for(vring.serial);
+  Ring ring(queue, vring, vring.progress->position);
+  ring.skip(ahead.size());
+  ring.look();
+  if (ahead.size() == 0 && !ring.more()) return;
 
-  // Chains of one descriptor, which is nearly all of them, are translated first, so that their bytes are on their
-  // way into the cache before the first is read.
-  struct Taken {
-    typename Ring::Mark before;
-    typename Ring::Chain chain;
-    Piece piece;  ///< data is null if the chain has to be walked
-  };
-  std::array<Taken, kBurstSize> taken;
-  unsigned count = 0;
-  for (; count < ready && ring.more(); ++count) {
-    Taken& t = taken[count];
-    t.before = ring.mark();
-    t.chain = ring.take();
-    t.piece = Piece{nullptr, t.chain.first.len, t.chain.first.addr};
-    if (!t.chain.valid) {
-      if (!Ring::resumable()) break;
+  FrameMaker frames(vring, burst, counters);
+  while (frames.packets() != kBurstSize && burst.segment_count != Burst::kSegments) {
+    if (ahead.size() == 0) {
+      if (!ring.more()) break;
+      find_buffers<Direction::from_driver>(ring, ahead, queue.region_hint);
+      if (ahead.size() == 0 && !receive_chain(ring, queue, burst, frames)) break;
       continue;
     }
-    if ((t.chain.flags() & (kDescNext | kDescIndirect | kDescWrite)) == 0 && t.chain.first.len != 0) {
-      t.piece.data = vring.memory->translate(t.chain.first.addr, t.chain.first.len, queue.region_hint);
-      if (t.piece.data == nullptr) continue;  // the walk will say what is wrong with it
-      __builtin_prefetch(t.piece.data);
-      __builtin_prefetch(t.piece.data + 64);
-    }
+    burst.borrowed[burst.borrowed_count++] = Borrowed{ahead.front().id, 1};
+    frames.add(ahead.front());
+    ahead.pop();
+    find_buffer<Direction::from_driver>(ring, ahead, queue.region_hint);
   }
-
-  std::array<Piece, kMaxSegments> pieces;
-  for (unsigned i = 0; i < count; ++i) {
-    const Taken& t = taken[i];
-    if (!t.chain.valid) {  // nothing to give back: the descriptor does not exist
-      queue.guest_errors.add();
-      counters.rx_packets.add();
-      counters.drop(DropReason::rx_bad_descriptor);
-      continue;
-    }
-    Walk walk{ChainError::none, 1, t.piece.size};
-    std::span<const Piece> chain_pieces(&t.piece, 1);
-    if (t.piece.data == nullptr) {
-      walk = ring.walk(t.chain, Direction::from_driver, pieces);
-      chain_pieces = std::span<const Piece>(pieces.data(), walk.pieces);
-      if (walk.error != ChainError::none) queue.guest_errors.add();
-    }
-    if (burst.segment_count + walk.pieces > Burst::kSegments) {
-      // No room to borrow more pieces in this burst: this chain and those behind it are left for the next.
-      ring.rewind(t.before);
-      break;
-    }
-    counters.rx_packets.add();
-    burst.borrowed[burst.borrowed_count++] = Borrowed{t.chain.id, t.chain.descriptors};
-    add_frame(vring, chain_pieces, walk, burst, counters);
-  }
+  const RingPosition taken = ring.position(ahead.size());
   if (burst.borrowed_count == 0) {  // heads that do not exist are behind us, and nothing will be released
-    *vring.position = ring.position();
+    ring.settle(taken);
     return;
   }
-  queue.taken = ring.position();
+  queue.taken = taken;
   queue.receiving = &vring;
 }
 
 template <typename Ring>
-void release_to(VhostQueue& queue, const Vring& vring, const Burst& burst) {
-  Ring ring(queue, vring, *vring.position);
-  for (unsigned i = 0; i < burst.borrowed_count; ++i) ring.use(burst.borrowed[i].id, burst.borrowed[i].descriptors, 0);
-  const bool used = ring.publish();
-  RingPosition position = ring.position();
-  position.next_avail = queue.taken.next_avail;
-  position.avail_wrap = queue.taken.avail_wrap;
-  *vring.position = position;
-  if (used && ring.interrupt_wanted()) interrupt(queue, vring);
+void release_to(VhostQueue& queue, const Vring& vring, const Burst& burst, Notifier& notifier) {
+  const RingPosition before = vring.progress->position;
+  Ring ring(queue, vring, {queue.taken.next_avail, before.next_used, queue.taken.avail_wrap, before.used_wrap, 0});
+  for (unsigned i = 0; i < burst.borrowed_count; ++i) {
+    ring.use(UsedChain{burst.borrowed[i].id, burst.borrowed[i].descriptors, 0});
+  }
+  ring.publish();
+  const RingPosition after = ring.position(0);
+  ring.settle(after);
+  notifier.published(queue, vring, before, after);
 }
 
 }  // namespace
@@ -209,10 +259,11 @@ void receive(VhostQueue& queue, Burst& burst, PortCounters& counters) {
                 : receive_from<SplitRing>(queue, *vring, burst, counters);
 }
 
-void release(VhostQueue& queue, Burst& burst) {
+void release(VhostQueue& queue, Burst& burst, Notifier& notifier) {
   const Vring* vring = queue.receiving;
   if (vring == nullptr) return;
-  vring->packed ? release_to<PackedRing>(queue, *vring, burst) : release_to<SplitRing>(queue, *vring, burst);
+  vring->packed ? release_to<PackedRing>(queue, *vring, burst, notifier)
+                : release_to<SplitRing>(queue, *vring, burst, notifier);
   queue.receiving = nullptr;
 }
 

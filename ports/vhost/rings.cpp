@@ -58,8 +58,8 @@ bool Rings::ready(const RingState& state, const Place& place) {
 
 tl::expected<Rings::Plan, std::string> Rings::plan(unsigned index, const RingState& state, const Place& place,
                                                    int call_fd, int err_fd) {
-  RingPosition* const position = &state_.progress[index].position;
-  auto vring = make_vring(state, {place.features, place.memory, place.log, position, call_fd, err_fd});
+  RingProgress* const progress = &state_.progress[index];
+  auto vring = make_vring(state, {place.features, place.memory, place.log, progress, call_fd, err_fd});
   if (!vring) return ring_error(index, vring.error());
   Plan plan{index, std::make_unique<Vring>(*vring), {}, state.started == 0};
   if (plan.starts) {

@@ -1,10 +1,11 @@
 // SplitRing: the device's side of a split virtqueue (virtio 1.2, section 2.7), for the length of one verb.
 //
-// take() hands out the available chains in order; use() writes used elements; publish() makes them visible at once.
-// PackedRing has the same members, and receive.cpp and transmit.cpp are written once for both.
+// take_plain() and take() hand out the available chains in order; use() writes used elements; publish() makes them
+// visible at once. PackedRing has the same members, and receive.cpp and transmit.cpp are written once for both.
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "ports/vhost/chain.hpp"
@@ -18,58 +19,71 @@ class SplitRing {
   struct Chain {
     RawDesc first;
     std::uint16_t id;
-    std::uint16_t descriptors;  ///< always 1: what a Borrowed records
+    std::uint16_t descriptors;  ///< always 1: what a UsedChain records
     bool valid;                 ///< false: the avail ring named a descriptor that does not exist
-
-    [[nodiscard]] std::uint16_t flags() const { return first.low; }
   };
   using Mark = std::uint16_t;
 
   SplitRing(VhostQueue& queue, const Vring& vring, const RingPosition& position)
       : queue_(queue),
         vring_(vring),
+        desc_(vring.desc),
+        avail_ring_(reinterpret_cast<const std::uint16_t*>(vring.avail + 1)),
+        used_ring_(reinterpret_cast<split::UsedElem*>(vring.used + 1)),
         mask_(static_cast<std::uint16_t>(vring.size - 1)),
-        avail_idx_(position.next_avail),
         next_avail_(position.next_avail),
-        next_used_(position.next_used),
-        first_used_(position.next_used) {}
+        avail_idx_(position.next_avail),
+        first_used_(position.next_used),
+        next_used_(position.next_used) {}
 
-  /// Looks at the driver's index: how many chains can be taken, at most `max`. An index that is impossible breaks the
-  /// queue.
-  unsigned ready(unsigned max) {
+  /// Goes on behind `chains` plain ones that are known already.
+  void skip(unsigned chains) { next_avail_ = avail_idx_ = static_cast<std::uint16_t>(next_avail_ + chains); }
+
+  /// Looks at the driver's index. One that is impossible breaks the queue, and nothing is available.
+  void look() {
     // acquire: the ring entries and descriptors were written before the index (section 2.7.13.3).
     avail_idx_ = __atomic_load_n(&vring_.avail->idx, __ATOMIC_ACQUIRE);
-    const auto count = static_cast<std::uint16_t>(avail_idx_ - next_avail_);
-    if (count > vring_.size) [[unlikely]] {
-      queue_.broken = true;
-      queue_.guest_errors.add();
-      avail_idx_ = next_avail_;
-      return 0;
-    }
-    return count < max ? count : max;
+    if (static_cast<std::uint16_t>(avail_idx_ - next_avail_) <= vring_.size) [[likely]]
+      return;
+    queue_.broken = true;
+    queue_.guest_errors.add();
+    avail_idx_ = next_avail_;
   }
-  /// Whether there is a chain to take, as of the last ready().
+  /// Whether there is a chain to take, as of the last look().
   [[nodiscard]] bool more() const { return avail_idx_ != next_avail_; }
 
-  /// Brings the descriptors of the next n chains into the cache.
-  void prefetch(unsigned n) const {
-    for (unsigned i = 0; i < n; ++i) __builtin_prefetch(&vring_.desc[avail_entry(next_avail_ + i) & mask_]);
+  /// Takes the next chain if it is one plain descriptor with all of its bytes in guest memory. There is one: more().
+  bool take_plain(Buffer& buffer, Direction direction, unsigned& hint) {
+    const std::uint16_t id = avail_entry(next_avail_);
+    __builtin_prefetch(&desc_[avail_entry(next_avail_ + kDescriptorsAhead) & mask_]);  // there is always an entry
+    if (id > mask_) [[unlikely]]
+      return false;
+    const RawDesc desc = read_desc(&desc_[id]);
+    if ((desc.low & (kDescNext | kDescIndirect | kDescWrite)) != static_cast<std::uint16_t>(direction) || desc.len == 0)
+      return false;
+    std::uint8_t* const data = vring_.memory->translate(desc.addr, desc.len, hint);
+    if (data == nullptr) [[unlikely]]
+      return false;
+    buffer = Buffer{data, desc.addr, desc.len, id};
+    ++next_avail_;
+    return true;
   }
 
   /// Whether take() can go on behind a chain that is not valid: the avail ring has the next one.
   [[nodiscard]] static constexpr bool resumable() { return true; }
 
+  /// Takes the next chain, whatever it is. There is one: more().
   Chain take() {
     const std::uint16_t id = avail_entry(next_avail_++);
-    if (id >= vring_.size) [[unlikely]]
+    if (id > mask_) [[unlikely]]
       return Chain{{}, id, 1, false};
-    return Chain{read_desc(&vring_.desc[id]), id, 1, true};
+    return Chain{read_desc(&desc_[id]), id, 1, true};
   }
 
-  /// The pieces of a chain that is not a single plain descriptor.
+  /// The pieces of a chain.
   Walk walk(const Chain& chain, Direction direction, std::span<Piece> out) const {
     PieceCollector collect(*vring_.memory, queue_.region_hint, direction, out);
-    const split::Desc* table = vring_.desc;
+    const split::Desc* table = desc_;
     std::uint32_t table_size = vring_.size;
     RawDesc desc = chain.first;
     if ((desc.low & kDescIndirect) != 0) {
@@ -100,44 +114,61 @@ class SplitRing {
   /// Where take() will go on; rewind() gives chains back that were taken since.
   [[nodiscard]] Mark mark() const { return next_avail_; }
   void rewind(Mark mark) { next_avail_ = mark; }
+  /// Gives the last `chains` back, which were plain ones.
+  void give_back(unsigned chains) { next_avail_ = static_cast<std::uint16_t>(next_avail_ - chains); }
 
+  /// Used elements that fit before publish() has to be called: all, the used ring has room for every chain.
+  [[nodiscard]] static constexpr unsigned room() { return kMaxRingSize; }
   /// Writes a used element; the driver does not see it before publish().
-  void use(std::uint16_t id, std::uint16_t /*descriptors*/, std::uint32_t len) {
-    const std::uint16_t slot = next_used_++ & mask_;
-    const split::UsedElem element{id, len};
-    std::memcpy(reinterpret_cast<split::UsedElem*>(vring_.used + 1) + slot, &element, sizeof element);
-    if (vring_.log_used) [[unlikely]]
-      vring_.log->mark(vring_.log_used_addr + 4 + std::size_t{slot} * 8, 8);
+  void use(const UsedChain& chain) {
+    const split::UsedElem element{chain.id, chain.len};
+    std::memcpy(&used_ring_[next_used_++ & mask_], &element, sizeof element);
   }
 
-  /// Shows the driver what was used since the ring was looked at. False if nothing was.
+  /// Shows the driver what was used since the last publish(). False if nothing was.
   bool publish() {
     if (next_used_ == first_used_) return false;
+    if (vring_.log_used) [[unlikely]]
+      log_elements();
     // release: the used elements and the buffers' bytes come first.
     __atomic_store_n(&vring_.used->idx, next_used_, __ATOMIC_RELEASE);
     if (vring_.log_used) [[unlikely]]
       vring_.log->mark(vring_.log_used_addr, sizeof(split::RingHeader));
+    first_used_ = next_used_;
     return true;
   }
 
-  /// Whether the driver wants to hear of what publish() has shown (section 2.7.7). Behind a full barrier: the index
-  /// must be visible before the driver's wish is read, or both could miss each other.
-  [[nodiscard]] bool interrupt_wanted() const {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (!vring_.event_idx) {
-      return (__atomic_load_n(&vring_.avail->flags, __ATOMIC_RELAXED) & split::kAvailNoInterrupt) == 0;
+  /// Where the ring stands with `ahead` plain chains, the last that were taken, given back.
+  [[nodiscard]] RingPosition position(unsigned ahead) const {
+    return RingPosition{static_cast<std::uint16_t>(next_avail_ - ahead), next_used_, 1, 1, 0};
+  }
+  /// Where the next verb goes on; everything that was used is published.
+  void settle(const RingPosition& position) const { vring_.progress->position = position; }
+
+  /// Whether the driver wants to hear that the ring went on from `from` to `to` (section 2.7.7). To be asked behind a
+  /// full barrier: the index must be visible before the driver's wish is read, or both could miss each other.
+  [[nodiscard]] static bool interrupt_wanted(const Vring& vring, const RingPosition& from, const RingPosition& to) {
+    if (!vring.event_idx) {
+      return (__atomic_load_n(&vring.avail->flags, __ATOMIC_RELAXED) & split::kAvailNoInterrupt) == 0;
     }
-    const std::uint16_t event = avail_entry_raw(vring_.size);  // used_event stands behind the last entry
-    return static_cast<std::uint16_t>(next_used_ - event - 1) < static_cast<std::uint16_t>(next_used_ - first_used_);
+    // used_event stands behind the last entry.
+    const auto* ring = reinterpret_cast<const std::uint16_t*>(vring.avail + 1);
+    const std::uint16_t event = __atomic_load_n(ring + vring.size, __ATOMIC_RELAXED);
+    return static_cast<std::uint16_t>(to.next_used - event - 1) <
+           static_cast<std::uint16_t>(to.next_used - from.next_used);
   }
 
-  /// Where the next verb goes on.
-  [[nodiscard]] RingPosition position() const { return RingPosition{next_avail_, next_used_, 1, 1, 0}; }
-
  private:
-  [[nodiscard]] std::uint16_t avail_entry(unsigned index) const { return avail_entry_raw(index & mask_); }
-  [[nodiscard]] std::uint16_t avail_entry_raw(unsigned slot) const {
-    return __atomic_load_n(reinterpret_cast<const std::uint16_t*>(vring_.avail + 1) + slot, __ATOMIC_RELAXED);
+  static constexpr unsigned kDescriptorsAhead = 16;
+
+  [[nodiscard]] std::uint16_t avail_entry(unsigned index) const {
+    return __atomic_load_n(avail_ring_ + (index & mask_), __ATOMIC_RELAXED);
+  }
+
+  void log_elements() const {
+    for (std::uint16_t i = first_used_; i != next_used_; ++i) {
+      vring_.log->mark(vring_.log_used_addr + 4 + std::size_t{static_cast<std::uint16_t>(i & mask_)} * 8, 8);
+    }
   }
 
   const split::Desc* indirect_table(const RawDesc& desc, std::uint32_t& entries) const {
@@ -151,11 +182,14 @@ class SplitRing {
 
   VhostQueue& queue_;
   const Vring& vring_;
+  const split::Desc* const desc_;
+  const std::uint16_t* const avail_ring_;
+  split::UsedElem* const used_ring_;
   const std::uint16_t mask_;
-  std::uint16_t avail_idx_;
   std::uint16_t next_avail_;
+  std::uint16_t avail_idx_;
+  std::uint16_t first_used_;
   std::uint16_t next_used_;
-  const std::uint16_t first_used_;
 };
 
 }  // namespace sluice::ports::vhost

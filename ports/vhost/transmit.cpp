@@ -48,22 +48,49 @@ class PieceWriter {
   std::uint32_t offset_ = 0;
 };
 
-NetHeader net_header(const Vring& vring, const Frame& frame, std::uint16_t chains) {
-  NetHeader header{};
-  header.num_buffers = chains;
-  if (!frame.offload.any()) return header;
-  if (frame.offload.needs_csum() || vring.rx_csum) header.flags = frame.offload.flags;
-  header.gso_type = frame.offload.gso_type;
-  header.hdr_len = frame.offload.hdr_len;
-  header.gso_size = frame.offload.gso_size;
-  header.csum_start = frame.offload.csum_start;
-  header.csum_offset = frame.offload.csum_offset;
-  return header;
+/// A virtio-net header as the words that are written: the first eight bytes, and the four behind them. Never in memory
+/// piece by piece: a read of stores that are narrower waits until all stores before them are done.
+struct HeaderWords {
+  std::uint64_t low;
+  std::uint32_t high;
+};
+
+HeaderWords net_header(const Vring& vring, const Frame& frame, std::uint16_t chains) {
+  const std::uint32_t num_buffers = std::uint32_t{chains} << 16U;
+  if (!frame.offload.any()) [[likely]]
+    return {0, num_buffers};
+  const Offload& offload = frame.offload;
+  const std::uint8_t flags = offload.needs_csum() || vring.rx_csum ? offload.flags : std::uint8_t{0};
+  return {flags | std::uint64_t{offload.gso_type} << 8U | std::uint64_t{offload.hdr_len} << 16U |
+              std::uint64_t{offload.gso_size} << 32U | std::uint64_t{offload.csum_start} << 48U,
+          offload.csum_offset | num_buffers};
 }
 
+/// To where all of it has room in one place.
+void write_frame(const Vring& vring, const Frame& frame, const Buffer& buffer) {
+  const HeaderWords header = net_header(vring, frame, 1);
+  std::uint8_t* to = buffer.data;
+  std::memcpy(to, &header.low, sizeof header.low);
+  if (vring.net_header_size == kNetHeaderSize) [[likely]] {
+    std::memcpy(to + sizeof header.low, &header.high, sizeof header.high);
+  } else {
+    std::memcpy(to + sizeof header.low, &header.high, kLegacyNetHeaderSize - sizeof header.low);
+  }
+  to += vring.net_header_size;
+  copy_bytes(to, frame.head, frame.head_size);
+  to += frame.head_size;
+  for (const Segment& segment : std::span(frame.rest, frame.rest_count)) {
+    copy_bytes(to, segment.data, segment.size);
+    to += segment.size;
+  }
+  if (vring.log != nullptr) [[unlikely]]
+    vring.log->mark(buffer.guest_phys_addr, vring.net_header_size + frame.size);
+}
+
+/// To pieces that together have room.
 void write_frame(const Vring& vring, const Frame& frame, std::span<const Piece> pieces, std::uint16_t chains) {
   PieceWriter writer(pieces, vring.log);
-  const NetHeader header = net_header(vring, frame, chains);
+  const HeaderWords header = net_header(vring, frame, chains);
   writer.write(reinterpret_cast<const std::uint8_t*>(&header), vring.net_header_size);
   writer.write(frame.head, frame.head_size);
   for (const Segment& segment : std::span(frame.rest, frame.rest_count)) writer.write(segment.data, segment.size);
@@ -81,65 +108,6 @@ bool takes(const Vring& vring, const Offload& offload) {
   }
 }
 
-/// The chains of the ring in order, the next few looked up ahead so that their memory is in the cache when it is
-/// written.
-template <typename Ring>
-class Buffers {
- public:
-  struct Buffer {
-    typename Ring::Mark before;
-    typename Ring::Chain chain;
-    Piece piece;  ///< of a chain of one descriptor; data is null if it has to be walked
-  };
-
-  Buffers(Ring& ring, const Vring& vring, unsigned& hint) : ring_(ring), vring_(vring), hint_(hint) {}
-
-  /// The next buffer; null if the driver has posted no more.
-  const Buffer* next() {
-    if (at_ == count_) look_ahead();
-    return at_ == count_ ? nullptr : &ahead_[at_++];
-  }
-  /// Gives the last n buffers back that next() returned, unless a look ahead came between: then the ring itself goes
-  /// back to `mark`.
-  void put_back(typename Ring::Mark mark) {
-    ring_.rewind(mark);
-    at_ = count_ = 0;
-  }
-  /// Leaves what was looked at and not used for the next verb.
-  void finish() {
-    if (at_ != count_) put_back(ahead_[at_].before);
-  }
-
- private:
-  void look_ahead() {
-    at_ = count_ = 0;
-    const unsigned ready = ring_.ready(kBurstSize);
-    ring_.prefetch(ready);
-    while (count_ < ready && ring_.more()) {
-      Buffer& b = ahead_[count_];
-      b.before = ring_.mark();
-      b.chain = ring_.take();
-      b.piece = Piece{nullptr, b.chain.first.len, b.chain.first.addr};
-      if (!b.chain.valid && !ring_.resumable()) break;
-      ++count_;
-      if (!b.chain.valid) continue;
-      if ((b.chain.flags() & (kDescNext | kDescIndirect | kDescWrite)) == kDescWrite && b.chain.first.len != 0) {
-        b.piece.data = vring_.memory->translate(b.chain.first.addr, b.chain.first.len, hint_);
-        if (b.piece.data == nullptr) continue;  // the walk will say what is wrong with it
-        prefetch_to_write(b.piece.data);
-        prefetch_to_write(b.piece.data + 64);
-      }
-    }
-  }
-
-  Ring& ring_;
-  const Vring& vring_;
-  unsigned& hint_;
-  unsigned at_ = 0;
-  unsigned count_ = 0;
-  std::array<Buffer, kBurstSize> ahead_;
-};
-
 /// What became of one frame.
 enum class Placed : std::uint8_t { yes, ring_full, bad_descriptor, too_small };
 
@@ -147,71 +115,83 @@ template <typename Ring>
 class Transmitter {
  public:
   Transmitter(VhostQueue& queue, const Vring& vring)
-      : queue_(queue), vring_(vring), ring_(queue, vring, *vring.position), buffers_(ring_, vring, queue.region_hint) {}
-
-  Placed place(const Frame& frame) {
-    const std::uint32_t need = vring_.net_header_size + frame.size;
-    const auto* buffer = buffers_.next();
-    if (buffer == nullptr) return Placed::ring_full;
-    if (buffer->piece.data != nullptr && buffer->piece.size >= need) [[likely]] {
-      write_frame(vring_, frame, std::span(&buffer->piece, 1), 1);
-      ring_.use(buffer->chain.id, buffer->chain.descriptors, need);
-      return Placed::yes;
-    }
-    return place_in_pieces(frame, buffer, need);
+      : queue_(queue), vring_(vring), ahead_(queue.ahead), ring_(queue, vring, vring.progress->position) {
+    ahead_.use_for(vring.serial);
+    ring_.skip(ahead_.size());
+    ring_.look();
   }
 
-  void finish() {
-    buffers_.finish();
-    const bool used = ring_.publish();
-    *vring_.position = ring_.position();
-    if (used && ring_.interrupt_wanted()) interrupt(queue_, vring_);
+  Placed place(const Frame& frame) {
+    if (ring_.room() < kMaxChainsPerFrame) [[unlikely]]
+      show_used();
+    if (ahead_.size() == 0) look_again();
+    const std::uint32_t need = vring_.net_header_size + frame.size;
+    if (ahead_.size() == 0 || ahead_.front().size < need) [[unlikely]]
+      return place_in_pieces(frame, need);
+    write_frame(vring_, frame, ahead_.front());
+    ring_.use(UsedChain{ahead_.front().id, 1, need});
+    ahead_.pop();
+    find_buffer<Direction::to_driver>(ring_, ahead_, queue_.region_hint);
+    return Placed::yes;
+  }
+
+  void finish(Notifier& notifier) {
+    const RingPosition before = vring_.progress->position;
+    if (const RingPosition after = show_used();
+        after.next_used != before.next_used || after.used_wrap != before.used_wrap) {
+      notifier.published(queue_, vring_, before, after);
+    }
   }
 
  private:
-  /// A chain taken for a frame.
-  struct Used {
-    std::uint16_t id;
-    std::uint16_t descriptors;
-    std::uint32_t size;
-  };
+  void look_again() {
+    ring_.look();
+    find_buffers<Direction::to_driver>(ring_, ahead_, queue_.region_hint);
+  }
+
+  RingPosition show_used() {
+    ring_.publish();
+    const RingPosition position = ring_.position(ahead_.size());
+    ring_.settle(position);
+    return position;
+  }
 
   /// A frame that one plain buffer does not hold: a chain of several descriptors, or several chains (MRG_RXBUF).
-  Placed place_in_pieces(const Frame& frame, const typename Buffers<Ring>::Buffer* buffer, std::uint32_t need) {
-    std::array<Used, kMaxChainsPerFrame> used;
+  Placed place_in_pieces(const Frame& frame, std::uint32_t need) {
+    ring_.give_back(ahead_.size());
+    ahead_.clear();
+    ring_.look();
+    const typename Ring::Mark start = ring_.mark();
+    std::array<UsedChain, kMaxChainsPerFrame> used;
     std::array<Piece, 2 * kMaxSegments> pieces;
-    const typename Ring::Mark start = buffer->before;
     std::uint16_t chains = 0;
     std::uint32_t piece_count = 0;
     std::uint32_t room = 0;
-    for (;;) {
-      Walk walk{ChainError::none, 1, buffer->piece.size};
-      if (buffer->piece.data != nullptr) {
-        if (piece_count < pieces.size()) pieces[piece_count] = buffer->piece;
-      } else if (buffer->chain.valid) {
-        walk = ring_.walk(buffer->chain, Direction::to_driver, std::span(pieces).subspan(piece_count));
-      }
-      if (!buffer->chain.valid || walk.error != ChainError::none || piece_count + walk.pieces > pieces.size()) {
-        return give_up_on(*buffer, std::span<const Used>(used.data(), chains));
-      }
-      piece_count += walk.pieces;
-      used[chains++] = Used{buffer->chain.id, buffer->chain.descriptors, walk.size};
-      room += walk.size;
-      if (room >= need) break;
-      if (!vring_.mergeable || chains == kMaxChainsPerFrame) {
-        buffers_.put_back(start);
+    while (room < need) {
+      if (chains == kMaxChainsPerFrame || (chains != 0 && !vring_.mergeable)) {
+        ring_.rewind(start);
         return Placed::too_small;
       }
-      buffer = buffers_.next();
-      if (buffer == nullptr) {
-        buffers_.put_back(start);
+      if (!ring_.more()) {
+        ring_.rewind(start);
         return Placed::ring_full;
       }
+      const auto chain = ring_.take();
+      if (!chain.valid) {
+        if (!ring_.resumable()) ring_.rewind(start);
+        return give_up(std::span(used).first(chains));
+      }
+      const Walk walk = ring_.walk(chain, Direction::to_driver, std::span(pieces).subspan(piece_count));
+      used[chains++] = UsedChain{chain.id, chain.descriptors, walk.size};
+      if (walk.error != ChainError::none) return give_up(std::span(used).first(chains));
+      prefetch_to_write(pieces[piece_count].data);
+      piece_count += walk.pieces;
+      room += walk.size;
     }
-    write_frame(vring_, frame, std::span<const Piece>(pieces.data(), piece_count), chains);
-    for (const Used& u : std::span<const Used>(used.data(), chains)) {
-      const std::uint32_t written = std::min(u.size, need);
-      ring_.use(u.id, u.descriptors, written);
+    write_frame(vring_, frame, std::span<const Piece>(pieces).first(piece_count), chains);
+    for (const UsedChain& u : std::span(used).first(chains)) {
+      const std::uint32_t written = std::min(u.len, need);
+      ring_.use(UsedChain{u.id, u.descriptors, written});
       need -= written;
     }
     return Placed::yes;
@@ -219,21 +199,21 @@ class Transmitter {
 
   /// A malformed chain is given back empty, so that the ring goes on behind it; so are those taken before it for the
   /// same frame.
-  Placed give_up_on(const typename Buffers<Ring>::Buffer& bad, std::span<const Used> before) {
+  Placed give_up(std::span<const UsedChain> taken) {
     queue_.guest_errors.add();
-    for (const Used& u : before) ring_.use(u.id, u.descriptors, 0);
-    if (bad.chain.valid) ring_.use(bad.chain.id, bad.chain.descriptors, 0);
+    for (const UsedChain& u : taken) ring_.use(UsedChain{u.id, u.descriptors, 0});
     return Placed::bad_descriptor;
   }
 
   VhostQueue& queue_;
   const Vring& vring_;
+  LookAhead& ahead_;
   Ring ring_;
-  Buffers<Ring> buffers_;
 };
 
 template <typename Ring>
-void transmit_to(VhostQueue& queue, const Vring& vring, std::span<Frame* const> frames, PortCounters& counters) {
+void transmit_to(VhostQueue& queue, const Vring& vring, std::span<Frame* const> frames, PortCounters& counters,
+                 Notifier& notifier) {
   Transmitter<Ring> transmitter(queue, vring);
   std::uint64_t sent = 0;
   std::uint64_t bytes = 0;
@@ -255,7 +235,7 @@ void transmit_to(VhostQueue& queue, const Vring& vring, std::span<Frame* const> 
       counters.drop(placed == Placed::too_small ? DropReason::tx_buffer_too_small : DropReason::tx_bad_descriptor);
     }
   }
-  transmitter.finish();
+  transmitter.finish(notifier);
   counters.tx_packets.add(sent);
   counters.tx_bytes.add(bytes);
   if (i == frames.size()) return;
@@ -265,7 +245,7 @@ void transmit_to(VhostQueue& queue, const Vring& vring, std::span<Frame* const> 
 
 }  // namespace
 
-void transmit(VhostQueue& queue, std::span<Frame* const> frames, PortCounters& counters) {
+void transmit(VhostQueue& queue, std::span<Frame* const> frames, PortCounters& counters, Notifier& notifier) {
   // acquire: what the vring points to was written before it was published.
   const Vring* vring = queue.vring.load(std::memory_order_acquire);
   if (vring == nullptr || !vring->enabled || queue.broken) {
@@ -273,8 +253,8 @@ void transmit(VhostQueue& queue, std::span<Frame* const> frames, PortCounters& c
     for (Frame* frame : frames) --frame->outputs;
     return;
   }
-  vring->packed ? transmit_to<PackedRing>(queue, *vring, frames, counters)
-                : transmit_to<SplitRing>(queue, *vring, frames, counters);
+  vring->packed ? transmit_to<PackedRing>(queue, *vring, frames, counters, notifier)
+                : transmit_to<SplitRing>(queue, *vring, frames, counters, notifier);
 }
 
 TxCapabilities tx_capabilities(const VhostQueue& queue) {

@@ -11,6 +11,7 @@
 
 #include "ports/counters.hpp"
 #include "ports/frame.hpp"
+#include "ports/vhost/look_ahead.hpp"
 #include "ports/vhost/vring.hpp"
 
 namespace sluice::ports::vhost {
@@ -25,6 +26,7 @@ struct alignas(64) VhostQueue {
   bool broken = false;               ///< the guest broke the ring beyond repair; waits for a new vring
   RingPosition taken;                ///< between receive and release: up to where chains were taken
   const Vring* receiving = nullptr;  ///< between receive and release: the ring they were taken from
+  LookAhead ahead;
 
   // How the PMD tells that the guest has held it up (notify.hpp): seldom, once for each time.
   int alarm = -1;  ///< eventfd of the port, set before the first vring is published; -1: nobody listens
@@ -36,9 +38,11 @@ struct alignas(64) VhostQueue {
   Counter interrupts_failed;  ///< eventfd writes that did not go through
 };
 
+class Notifier;
+
 void receive(VhostQueue& queue, Burst& burst, PortCounters& counters);
-void release(VhostQueue& queue, Burst& burst);
-void transmit(VhostQueue& queue, std::span<Frame* const> frames, PortCounters& counters);
+void release(VhostQueue& queue, Burst& burst, Notifier& notifier);
+void transmit(VhostQueue& queue, std::span<Frame* const> frames, PortCounters& counters, Notifier& notifier);
 [[nodiscard]] TxCapabilities tx_capabilities(const VhostQueue& queue);
 
 /// Tells the driver that it need not kick this ring, since we poll it. Control thread, before publication.

@@ -4,6 +4,7 @@
 // What has to outlive this process is in RingPosition, apart, so that it can live in memory that is handed over.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 
@@ -24,9 +25,42 @@ struct RingPosition {
 };
 static_assert(sizeof(RingPosition) == 8);
 
+/// A chain that is given back to the driver.
+struct UsedChain {
+  std::uint16_t id;           ///< split: index of the head descriptor; packed: the buffer id
+  std::uint16_t descriptors;  ///< packed: how many ring slots the chain takes; split: 1
+  std::uint32_t len;          ///< bytes written to it
+};
+
+/// What is being shown to the driver of a packed ring. That overwrites the descriptors it gave us, in many stores: a
+/// process that dies among them leaves a ring of which nobody could tell what was in it. So it is written down here
+/// first, and whoever comes next finishes it (finish_used). A split ring needs none: its driver sees one index.
+struct RingJournal {
+  static constexpr unsigned kCapacity = 512;
+
+  RingPosition from;        ///< where the ring stood before
+  std::uint32_t count = 0;  ///< of `chains`; 0: nothing is being shown. Stored last
+  std::uint32_t reserved = 0;
+  std::array<UsedChain, kCapacity> chains;
+};
+
+/// How far a ring is; cache lines of its own, since the PMDs of a port write them at the same time.
+struct alignas(64) RingProgress {
+  RingPosition position;
+  RingJournal journal;
+};
+
+/// A number that no other Vring of this process has had.
+[[nodiscard]] inline std::uint64_t new_vring_serial() {
+  static std::atomic<std::uint64_t> last{0};
+  // relaxed: only that it is unique matters.
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 struct Vring {
+  std::uint64_t serial = new_vring_serial();  ///< what a PMD has looked up in one is void in the next
   const GuestMemory* memory = nullptr;
-  RingPosition* position = nullptr;
+  RingProgress* progress = nullptr;
   DirtyLog* log = nullptr;          ///< null unless LOG_ALL is on
   std::uint64_t log_used_addr = 0;  ///< guest-physical address of the used ring (packed: the descriptor ring)
   bool log_used = false;            ///< the front end asked for the ring's own writes to be logged

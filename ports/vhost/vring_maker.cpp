@@ -76,7 +76,7 @@ tl::expected<Vring, std::string> make_vring(const RingState& state, const VringS
   if (std::string wrong = check_ring_size(state.size, around.features); !wrong.empty()) return tl::unexpected(wrong);
   Vring vring;
   vring.memory = around.memory;
-  vring.position = around.position;
+  vring.progress = around.progress;
   vring.size = state.size;
   vring.enabled = state.enabled != 0;
   vring.call_fd = around.call_fd;

@@ -16,7 +16,7 @@ struct VringSurroundings {
   std::uint64_t features = 0;
   const GuestMemory* memory = nullptr;
   DirtyLog* log = nullptr;  ///< null: none was given
-  RingPosition* position = nullptr;
+  RingProgress* progress = nullptr;
   int call_fd = -1;
   int err_fd = -1;
 };

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "ports/vhost/notify.hpp"
 #include "ports/vhost/vhost_queue.hpp"
 
 namespace {
@@ -42,10 +43,10 @@ struct Shape {
   std::uint16_t ring_at;
 };
 
-Vring vring_of(Guest& guest, const Shape& shape, RingPosition& position) {
+Vring vring_of(Guest& guest, const Shape& shape, RingProgress& progress) {
   Vring v;
   v.memory = &guest.memory;
-  v.position = &position;
+  v.progress = &progress;
   v.enabled = true;
   v.packed = (shape.flags & 1U) != 0;
   v.mergeable = (shape.flags & 2U) != 0;
@@ -80,10 +81,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   std::memset(sender.bytes, 0, kSize);
   std::memset(receiver.bytes, 0, kSize);
-  RingPosition tx_position;
-  RingPosition rx_position;
-  const Vring tx = vring_of(sender, shapes[0], tx_position);
-  const Vring rx = vring_of(receiver, shapes[1], rx_position);
+  RingProgress tx_progress;
+  RingProgress rx_progress;
+  const Vring tx = vring_of(sender, shapes[0], tx_progress);
+  const Vring rx = vring_of(receiver, shapes[1], rx_progress);
   VhostQueue tx_queue;
   VhostQueue rx_queue;
   tx_queue.vring.store(const_cast<Vring*>(&tx));
@@ -106,6 +107,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       data += length;
       size -= length;
     }
+    Notifier notifier;
     receive(tx_queue, *burst, in);
     received += burst->count;
     std::array<Frame*, kBurstSize> frames{};
@@ -117,8 +119,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       frame.outputs = 1;
       frames[i] = &frame;
     }
-    transmit(rx_queue, std::span(frames.data(), burst->count), out);
-    release(tx_queue, *burst);
+    transmit(rx_queue, std::span(frames.data(), burst->count), out, notifier);
+    release(tx_queue, *burst, notifier);
+    notifier.notify();
   }
   // No frame is lost without a count.
   std::uint64_t dropped_in = 0;

@@ -16,10 +16,13 @@
 #include <rte_mempool.h>
 
 #include "ports/ethdev/device_offload.hpp"
+#include "ports/queue.hpp"
 #include "tests/unit/execute/world.hpp"
 
 namespace sluice {
 namespace {
+
+ports::Notifier notifier;  // has nothing to do for ethdevs
 
 using ports::DropReason;
 using ports::Frame;
@@ -239,7 +242,7 @@ TEST(EthdevPort, has_buffers_of_its_own_and_leaves_those_of_others_alone) {
     rx.receive(*burst, counters);
     EXPECT_EQ(burst->count, ports::kBurstSize);
     EXPECT_EQ(rte_mempool_avail_count(shared_pool()), others);
-    rx.release(*burst);
+    rx.release(*burst, notifier);
   }
   EXPECT_EQ(pools.usage().free, pools.usage().mbufs);
 }
@@ -288,7 +291,7 @@ TEST(EthdevQueue, the_last_buffers_of_another_port_are_copied_and_not_kept) {
     InMbuf in(mbuf);
     in.frame.outputs = 1;
     const std::array<Frame*, 1> frames{&in.frame};
-    world.view.tx[0].queues[0].transmit(frames, world.in());
+    world.view.tx[0].queues[0].transmit(frames, world.in(), notifier);
     return in.frame.mbuf == nullptr;
   };
   EXPECT_TRUE(sent_as_it_was());
@@ -320,9 +323,9 @@ TEST(EthdevQueue, an_mbuf_is_taken_by_the_last_transmit_and_not_before) {
   InMbuf in(ports::to_mbuf(GuestFrame(counting(100)).frame(), shared_pool()));
   in.frame.outputs = 2;
   const std::array<Frame*, 1> frames{&in.frame};
-  world.view.tx[0].queues[0].transmit(frames, world.in());
+  world.view.tx[0].queues[0].transmit(frames, world.in(), notifier);
   EXPECT_NE(in.frame.mbuf, nullptr);
-  world.view.tx[0].queues[0].transmit(frames, world.in());
+  world.view.tx[0].queues[0].transmit(frames, world.in(), notifier);
   EXPECT_EQ(in.frame.mbuf, nullptr);
   EXPECT_EQ(world.received(0), (std::vector<Bytes>{counting(100), counting(100)}));
 }
@@ -364,9 +367,9 @@ TEST(EthdevPort, a_capture_is_received_whole_and_what_is_sent_is_written) {
         frame.outputs = 1;
         frames.push_back(&frame);
       }
-      tx.transmit(frames, counters);
+      tx.transmit(frames, counters, notifier);
       for (const Frame* frame : frames) EXPECT_EQ(frame->mbuf, nullptr);
-      rx.release(*burst);
+      rx.release(*burst, notifier);
     }
     EXPECT_EQ(received, 50U);
     EXPECT_EQ(counters.rx_packets.get(), 50U);
@@ -405,7 +408,7 @@ TEST(Pacer, recorded_frames_are_due_as_far_apart_as_they_were_captured) {
   // The capture from its beginning again.
   EXPECT_EQ(pacer.due(*burst->frames[0].mbuf, 900000), 900000U);
   EXPECT_EQ(pacer.due(*burst->frames[1].mbuf, 900000), 1000000U);
-  rx.release(*burst);
+  rx.release(*burst, notifier);
   std::filesystem::remove(in);
 }
 
@@ -422,7 +425,7 @@ TEST(Pacer, no_more_frames_come_than_the_rate_allows) {
   const auto start = std::chrono::steady_clock::now();
   while (counters.rx_packets.get() < 30) {
     rx.receive(*burst, counters);
-    rx.release(*burst);
+    rx.release(*burst, notifier);
   }
   EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(28));
 }

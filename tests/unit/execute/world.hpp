@@ -19,6 +19,7 @@
 #include "ports/eal.hpp"
 #include "ports/ethdev/ethdev_port.hpp"
 #include "ports/mbuf_frame.hpp"
+#include "ports/queue.hpp"
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -202,7 +203,8 @@ class World {
   }
 
   datapath::PortView view;
-  datapath::Egress egress;
+  ports::Notifier notifier;
+  datapath::Egress egress{notifier};
   std::vector<std::unique_ptr<ports::PortCounters>> counters;
 
  private:

@@ -11,15 +11,29 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
 #include "ports/vhost/guest_memory.hpp"
+#include "ports/vhost/notify.hpp"
 #include "ports/vhost/vhost_queue.hpp"
 
 namespace sluice::test {
 
 using namespace sluice::ports::vhost;
+
+// As a PMD whose loop ends with each verb.
+inline void release(VhostQueue& queue, ports::Burst& burst) {
+  Notifier notifier;
+  ports::vhost::release(queue, burst, notifier);
+  notifier.notify();
+}
+inline void transmit(VhostQueue& queue, std::span<ports::Frame* const> frames, ports::PortCounters& counters) {
+  Notifier notifier;
+  ports::vhost::transmit(queue, frames, counters, notifier);
+  notifier.notify();
+}
 
 /// A guest's memory: two regions with a hole between them, handed out from the first.
 class Guest {
@@ -95,7 +109,7 @@ class SplitDriver {
     for (std::uint32_t i = 0; i < size; ++i) free_.push_back(static_cast<std::uint16_t>(i));
     vring.size = size;
     vring.memory = &guest.memory;
-    vring.position = &position;
+    vring.progress = &progress;
     vring.enabled = true;
     vring.indirect = true;
     vring.desc = guest.host<split::Desc>(desc_);
@@ -160,7 +174,7 @@ class SplitDriver {
 
   Vring vring;
   VhostQueue queue;
-  RingPosition position;
+  RingProgress progress;
 
  private:
   static std::uint16_t flags(const Buf& buf, bool next) {
@@ -190,7 +204,7 @@ class PackedDriver {
     vring.size = size;
     vring.packed = true;
     vring.memory = &guest.memory;
-    vring.position = &position;
+    vring.progress = &progress;
     vring.enabled = true;
     vring.indirect = true;
     vring.packed_desc = guest.host<packed::Desc>(ring_);
@@ -265,7 +279,7 @@ class PackedDriver {
 
   Vring vring;
   VhostQueue queue;
-  RingPosition position;
+  RingProgress progress;
 
  private:
   void advance(std::uint32_t& at, bool& wrap, std::size_t n) const {

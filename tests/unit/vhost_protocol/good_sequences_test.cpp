@@ -122,8 +122,8 @@ TEST_F(GoodSequence, of_qemu_with_two_queue_pairs_runs_four_rings) {
 TEST_F(GoodSequence, of_virtio_user_starts_a_packed_ring_with_16_bits_of_base) {
   start(kPacked, 1U << 15U);
   EXPECT_TRUE(vring(0)->packed);
-  EXPECT_EQ(vring(0)->position->next_used, 0U);
-  EXPECT_EQ(vring(0)->position->used_wrap, 1U);
+  EXPECT_EQ(vring(0)->progress->position.next_used, 0U);
+  EXPECT_EQ(vring(0)->progress->position.used_wrap, 1U);
   EXPECT_EQ(peer.get_vring_base(0), 0x80008000U);
 }
 
@@ -179,10 +179,10 @@ TEST_F(GoodSequence, stops_and_resumes_any_ring_at_any_position) {
       peer.start_ring(ram, 1, 256, base, kick.get(), call.get());
       ASSERT_TRUE(peer.settle());
       ASSERT_NE(vring(1), nullptr);
-      EXPECT_EQ(vring(1)->position->next_avail, packed ? half & 0x7fffU : half);
-      EXPECT_EQ(vring(1)->position->next_used, packed ? half & 0x7fffU : half);
+      EXPECT_EQ(vring(1)->progress->position.next_avail, packed ? half & 0x7fffU : half);
+      EXPECT_EQ(vring(1)->progress->position.next_used, packed ? half & 0x7fffU : half);
       if (packed) {
-        EXPECT_EQ(vring(1)->position->avail_wrap, half >> 15U);
+        EXPECT_EQ(vring(1)->progress->position.avail_wrap, half >> 15U);
       }
       EXPECT_EQ(peer.get_vring_base(1), base);
       EXPECT_EQ(vring(1), nullptr);
@@ -207,8 +207,8 @@ TEST_F(GoodSequence, of_virtio_user_after_the_switch_was_killed_goes_on_behind_w
     peer.start_ring(ram, 1, 256, c.base, kick.get(), call.get());
     ASSERT_TRUE(peer.settle());
     ASSERT_NE(vring(1), nullptr);
-    EXPECT_EQ(vring(1)->position->next_avail, c.next_avail);
-    EXPECT_EQ(vring(1)->position->next_used, c.used);
+    EXPECT_EQ(vring(1)->progress->position.next_avail, c.next_avail);
+    EXPECT_EQ(vring(1)->progress->position.next_used, c.used);
   }
 }
 
@@ -276,7 +276,7 @@ TEST_F(GoodSequence, takes_away_the_memory_under_a_running_ring_and_brings_it_ba
   peer.send(Request::add_mem_reg, region, {ram.fd()}, kNeedReply);
   EXPECT_EQ(peer.receive(), 0U);
   ASSERT_NE(vring(1), nullptr);
-  EXPECT_EQ(vring(1)->position->next_used, 42U);
+  EXPECT_EQ(vring(1)->progress->position.next_used, 42U);
   EXPECT_EQ(peer.get_vring_base(1), 0x802a802aU);
 }
 

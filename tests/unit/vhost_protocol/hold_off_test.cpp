@@ -64,7 +64,9 @@ class HeldUp : public Bench {
       ports::PortCounters counters;
       queue.receive(*burst, counters);
       EXPECT_EQ(burst->count, 1U);
-      queue.release(*burst);
+      ports::Notifier notifier;
+      queue.release(*burst, notifier);
+      notifier.notify();
       done = true;
     });
   }
