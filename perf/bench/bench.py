@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import signal
 import statistics
 import sys
 import time
@@ -23,6 +24,7 @@ import hugepages  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
 import run  # noqa: E402
+from contender import PMD_CORE, Contender  # noqa: E402
 from generator import Generator  # noqa: E402
 from ovs import Ovs  # noqa: E402
 from sluice import Sluice  # noqa: E402
@@ -36,67 +38,107 @@ CONTENDERS = (Sluice, Ovs, TestpmdForwarder)
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sluice", type=pathlib.Path, default=PROJECT / "build/release/sluice", metavar="PATH", help="the switch to measure")
-    parser.add_argument("--vmgen", type=pathlib.Path, default=PROJECT / "build/release/vmgen", metavar="PATH", help="the traffic generator")
+    parser.add_argument("--vmgen", type=pathlib.Path, default=PROJECT / "build/release/perf/vmgen/vmgen", metavar="PATH", help="the traffic generator")
     parser.add_argument("--results", type=pathlib.Path, default=PROJECT / "perf/results", metavar="FOLDER", help="where to write")
     parser.add_argument("--rounds", type=int, help="how often each contender has its turn; 5, quick: 3")
     parser.add_argument("--seconds", type=float, default=1.0, help="a measurement takes")
     parser.add_argument("--quick", action="store_true", help="the rows that tell most, in under 5 minutes")
+    parser.add_argument("--contender", action="append", choices=[kind.name for kind in CONTENDERS], help="these alone; may be repeated")
     parser.add_argument("--only", action="append", default=[], metavar="ROW", help=f"of {', '.join(work.name for work in WORKS)}; may be repeated")
     return parser.parse_args()
+
+
+def check_machine() -> None:
+    if os.geteuid() != 0:
+        sys.exit("bench: root is needed, for hugepages and for nice -20")
+    if (os.cpu_count() or 1) <= PMD_CORE:
+        sys.exit(f"bench: core {PMD_CORE} is to be the PMD's; this machine has {os.cpu_count()}")
 
 
 def say(text: str) -> None:
     print(f"{time.monotonic() - BEGAN:5.0f} s  {text}", flush=True)
 
 
-def alternate(works: list[Work], rounds: int, seconds: float) -> list[run.Run]:
-    runs = []
-    for work in works:
-        for number in range(1, rounds + 1):
-            for kind in CONTENDERS:
-                if kind is TestpmdForwarder and not work.testpmd:
-                    continue
-                last = run.measure(kind, work, number, seconds)
-                runs.append(last)
-                say(f"{work.title}, round {number}: {kind.name} {last.cycles:.0f} cycles a packet, {last.pps / 1e6:.2f} Mpps, "
-                    f"{last.per_batch:.1f} a batch, PMD busy {last.busy:.0%}, limit: {last.limit}")
-    return runs
+class Bench:
+    """All that is measured. What fails is said, left out, and told again at the end."""
 
+    def __init__(self, asked: argparse.Namespace):
+        self.asked = asked
+        self.works = [work for work in WORKS if (work.name in asked.only if asked.only else work.quick or not asked.quick)]
+        self.kinds = [kind for kind in CONTENDERS if not asked.contender or kind.name in asked.contender]
+        self.rounds = asked.rounds or (3 if asked.quick else 5)
+        self.runs: list[run.Run] = []
+        self.further: list[figures.Row] = []
+        self.percentiles: dict[str, dict[str, float]] = {}
+        self.failures: list[str] = []
 
-def further_figures(runs: list[run.Run], rounds: int, asked: argparse.Namespace) -> tuple[list[figures.Row], dict]:
-    def capacity(work: str, kind) -> float:
-        return statistics.median(report.of(runs, work, kind.name, "pps"))
-    seconds = asked.seconds
-    say("latency")
-    rows, percentiles = figures.latency(capacity("64", Ovs), rounds, 2 * seconds)
-    say("new flows")
-    rows += figures.new_flows({kind.name: capacity("flows-1k", kind) for kind in (Sluice, Ovs)}, 5.0 if asked.quick else 30.0)
-    say("first packets")
-    rows += figures.first_packet(rounds)
-    if not asked.quick:
-        say("a second PMD")
-        rows += figures.second_pmd(rounds, seconds)
-        say("memory")
-        rows += figures.memory()
-    say("start")
-    return rows + figures.start(rounds), percentiles
+    def alternate(self) -> None:
+        """ABC ABC …, row by row."""
+        for work in self.works:
+            for number in range(1, self.rounds + 1):
+                for kind in self.kinds:
+                    if kind is not TestpmdForwarder or (work.quick_testpmd if self.asked.quick else work.testpmd):
+                        self._attempt(f"{work.title}, round {number}: {kind.name}", lambda: self._measure(kind, work, number))
+
+    def figures(self) -> None:
+        """What is no cycles a packet."""
+        seconds = self.asked.seconds
+        flowing = 5.0 if self.asked.quick else 30.0
+        self._figure("latency", lambda: figures.latency(self._capacity("64", Ovs), self.rounds, 2 * seconds, self.percentiles))
+        self._figure("new flows", lambda: figures.new_flows({kind.name: self._capacity("flows-1k", kind) for kind in (Sluice, Ovs)}, flowing))
+        self._figure("first packets", lambda: figures.first_packet(self.rounds))
+        self._figure("start", lambda: figures.start(self.rounds))
+        if not self.asked.quick:
+            self._figure("a second PMD", lambda: figures.second_pmd(self.rounds, seconds))
+            self._figure("memory", figures.memory)
+
+    def write(self) -> None:
+        results = self.asked.results
+        report.write(results, self.asked.sluice, self.works, self.runs, self.further)
+        plot.ratios(results / "ratios.svg", self.works, self.runs)
+        plot.flows(results / "flows.svg", self.works, self.runs)
+        if self.percentiles:
+            plot.latency(results / "latency.svg", self.percentiles)
+
+    def _measure(self, kind: type[Contender], work: Work, number: int) -> str:
+        last = run.measure(kind, work, number, self.asked.seconds)
+        self.runs.append(last)
+        return f"{last.cycles:.0f} cycles a packet, {last.pps / 1e6:.2f} Mpps, {last.per_batch:.1f} a batch, PMD busy {last.busy:.0%}, limit: {last.limit}"
+
+    def _figure(self, title: str, measure) -> None:
+        def rows() -> str:
+            found = measure()
+            self.further += found
+            return "; ".join(" | ".join(row) for row in found)
+        self._attempt(title, rows)
+
+    def _attempt(self, title: str, measure) -> None:
+        try:
+            say(f"{title}: {measure()}")
+        except (AssertionError, statistics.StatisticsError) as failure:
+            say(f"{title}: FAILED: {failure}")
+            self.failures.append(title)
+
+    def _capacity(self, work: str, kind: type[Contender]) -> float:
+        return statistics.median(report.of(self.runs, work, kind.name, "pps"))
 
 
 def main() -> None:
     asked = options()
-    works = [work for work in WORKS if (work.name in asked.only if asked.only else work.quick or not asked.quick)]
-    rounds = asked.rounds or (3 if asked.quick else 5)
+    check_machine()
+    # As any other failure: what was started is ended, and hugepages are given back.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     Sluice.use(asked.sluice)
     Generator.binary = asked.vmgen.resolve()
     os.setpriority(os.PRIO_PROCESS, 0, -20)  # and so all that is started from here
-    with hugepages.reserved(max(kind.hugepages for kind in CONTENDERS) + Generator.hugepages):
-        runs = alternate(works, rounds, asked.seconds)
-        further, percentiles = ([], {}) if asked.only else further_figures(runs, rounds, asked)
-    report.write(asked.results, asked.sluice, works, runs, further)
-    plot.ratios(asked.results / "ratios.svg", works, runs)
-    plot.flows(asked.results / "flows.svg", works, runs)
-    if percentiles:
-        plot.latency(asked.results / "latency.svg", percentiles)
+    bench = Bench(asked)
+    with hugepages.reserved(max(kind.hugepages for kind in bench.kinds) + Generator.hugepages):
+        bench.alternate()
+        if not asked.only and not asked.contender:
+            bench.figures()
+    bench.write()
+    if bench.failures:
+        sys.exit(f"bench: these have failed: {', '.join(bench.failures)}")
 
 
 if __name__ == "__main__":

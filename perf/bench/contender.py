@@ -60,6 +60,10 @@ class Contender:
         """Of the stretch that began with clear()."""
         raise NotImplementedError
 
+    def flows(self) -> int:
+        """In its table, now."""
+        raise NotImplementedError
+
     def pid(self) -> int:
         """Of the process that moves packets."""
         raise NotImplementedError

@@ -9,8 +9,6 @@ import pathlib
 from process import Program, wait_until
 from work import Work
 
-MEGABYTES = 256
-
 
 @dataclasses.dataclass(frozen=True)
 class Traffic:
@@ -23,14 +21,14 @@ class Traffic:
 
 
 class Generator:
-    hugepages = MEGABYTES // 2 + 8
+    hugepages = 192  # of 2 MiB, that it takes at most
     binary: pathlib.Path
 
     def __init__(self, directory: pathlib.Path, work: Work, sockets: list[pathlib.Path], seconds: float, *more: str, listen: bool = False):
         """`listen`: the VMs make the sockets; `more`: further words of vmgen's command line."""
         vms = [f"--vm=path={socket}" for socket in sockets]
         ring = ["--packed"] if work.packed else []
-        self._command = [self.binary, *([] if listen else ["--client"]), f"--memory={MEGABYTES}", f"--warm-up={0.4 + work.warm_up}", f"--duration={seconds}", "--json=-",
+        self._command = [self.binary, *([] if listen else ["--client"]), f"--warm-up={0.4 + work.warm_up}", f"--duration={seconds}", "--json=-",
                          *vms, *ring, *work.traffic, *more]
         self._directory = directory
 

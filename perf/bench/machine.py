@@ -22,18 +22,24 @@ def cpu() -> str:
             f"TSC {float(fields['bogomips']) / 2000:.2f} GHz")
 
 
-def commit() -> str:
-    """Of the project; says so if files differ from it."""
-    git = ("git", "-c", f"safe.directory={PROJECT}", "-C", PROJECT)
-    changed = _output(*git, "status", "--porcelain", "--untracked-files=no", "--", "flowtable", "ports", "datapath", "control")
-    return _output(*git, "rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+def commit(binary: pathlib.Path) -> str:
+    """Of the checkout that `binary` was built in; says so if its files differ."""
+    def git(*words: str) -> str:
+        return _output("git", "-c", "safe.directory=*", "-C", binary.resolve().parent, *words)
+    try:
+        root = git("rev-parse", "--show-toplevel")
+        changed = _output("git", "-c", "safe.directory=*", "-C", root, "status", "--porcelain", "--untracked-files=no", "--", "flowtable", "ports", "datapath", "control")
+        return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+    except subprocess.CalledProcessError:
+        return "unknown"
 
 
 def versions(sluice: pathlib.Path) -> dict[str, str]:
     def package(name: str) -> str:
-        return _output("dpkg-query", "--show", "--showformat", "${Version}", name)
+        found = subprocess.run(["dpkg-query", "--show", "--showformat", "${Version}", name], capture_output=True, text=True)
+        return found.stdout or "not installed"
     return {
-        "Sluice": f"{_output(sluice, '--version').split()[-1]}, commit {commit()}",
+        "Sluice": f"{_output(sluice, '--version').split()[-1]}, commit {commit(sluice)}",
         "OVS-DPDK": package("openvswitch-switch-dpdk"),
         "testpmd, net_vhost": f"DPDK {package('dpdk')}",
         "kernel": platform.release(),

@@ -56,6 +56,9 @@ class Ovs(Contender):
         packets, busy, idle = (int(re.search(rf"{what}: (\d+)", text)[1]) for what in ("packets received", "processing cycles", "idle cycles"))
         return Reading(packets, busy, float(re.search(r"packets per output batch: ([\d.]+)", text)[1]), busy / (busy + idle))
 
+    def flows(self) -> int:
+        return int(re.search(r"current (\d+)", self.appctl("upcall/show"))[1])
+
     def appctl(self, *arguments: str) -> str:
         return self._run("ovs-appctl", "-t", self._control, *arguments)
 
@@ -84,7 +87,8 @@ class Ovs(Contender):
             words += ["--", "add-port", "br0", socket.name, "--", "set", "interface", socket.name,
                       *(["type=dpdkvhostuserclient", f"options:vhost-server-path={socket}"] if self.setting.vms_listen else ["type=dpdkvhostuser"])]
         if self.work.has_device:
-            words += ["--", "add-port", "br0", "device", "--", "set", "interface", "device", "type=dpdk", "options:dpdk-devargs=net_ring0"]
+            words += ["--", "add-port", "br0", "device", "--", "set", "interface", "device", "type=dpdk", "options:dpdk-devargs=net_ring0",
+                      "options:n_rxq=2"]  # a queue of the device comes back as the same queue, and the PMD sends by the second
         return words
 
     def _set_flows(self) -> None:

@@ -49,11 +49,12 @@ class Drawing:
 
 def ratios(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
     """Cycles a packet, OVS's being 1: the median as a bar, each round as a dot, the target as a line."""
-    left, right, top, row = 330, 40, 62, 30
-    most, width = 1.5, 880
+    left, right, top, row = 30 + round(7.2 * max(len(work.title) for work in works)), 40, 62, 30
+    most, width = 1.5, left + 560
     height = top + row * len(works) + 40
     drawing = Drawing(width, height, "Busy cycles a packet, relative to OVS-DPDK in the same round (less is better)")
     drawing.legend(left, 44, ["Sluice", "testpmd"])
+    drawing.text(left + 190, 44, "thick lines: targets")
     scale = (width - left - right) / most
 
     def x(value: float) -> float:
@@ -64,13 +65,13 @@ def ratios(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
     for number, work in enumerate(works):
         y = top + row * number
         drawing.text(left - 10, y + 17, work.title, anchor="end")
-        drawing.bar(left, y + 5, x(ratio(runs, work.name)) - left, row - 12, COLOURS["Sluice"])
+        if not math.isnan(found := ratio(runs, work.name)):
+            drawing.bar(left, y + 5, x(found) - left, row - 12, COLOURS["Sluice"])
         for contender in ("Sluice", "testpmd"):
             for value, ovs in zip(of(runs, work.name, contender), of(runs, work.name, "OVS-DPDK")):
                 drawing.dot(x(value / ovs), y + row / 2 - 1, COLOURS[contender], opacity=0.8)
         if work.target is not None:
             drawing.line([(x(work.target), y + 1), (x(work.target), y + row - 3)], width=3)
-    drawing.text(left, height - 1, "thick lines: targets")
     drawing.save(path)
 
 
@@ -80,7 +81,7 @@ def flows(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
     if len(points) < 2:
         path.unlink(missing_ok=True)
         return
-    left, right, top, bottom, width, height = 70, 30, 60, 50, 640, 380
+    left, right, top, bottom, width, height = 70, 40, 60, 50, 640, 380
     drawing = Drawing(width, height, "Busy cycles a packet by flows (64 B; medians, and each round)")
     drawing.legend(left, 44, ["Sluice", "OVS-DPDK"])
     most_flows = max(2 * work.flows for work in points)
@@ -98,7 +99,7 @@ def flows(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
         drawing.text(left - 8, y(tick) + 4, f"{tick:,.0f}", anchor="end")
         tick *= 10
     for work in points:
-        drawing.text(x(2 * work.flows), height - bottom + 20, f"2 × {work.flows:,}", anchor="middle")
+        drawing.text(x(2 * work.flows), height - bottom + 20, f"2 × {_short(work.flows)}", anchor="middle")
     drawing.text(width / 2, height - 8, "flows", anchor="middle")
     for contender in CONTENDERS[:2]:
         there = [work for work in points if of(runs, work.name, contender)]
@@ -107,6 +108,10 @@ def flows(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
             for value in of(runs, work.name, contender):
                 drawing.dot(x(2 * work.flows), y(value), COLOURS[contender], opacity=0.7)
     drawing.save(path)
+
+
+def _short(number: int) -> str:
+    return f"{number // 1000}k" if number >= 1000 else str(number)
 
 
 def latency(path: pathlib.Path, percentiles: dict[str, dict[str, float]]) -> None:

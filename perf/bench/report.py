@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import datetime
+import math
 import pathlib
 import statistics
 
@@ -12,6 +13,7 @@ import machine
 from run import Run
 from work import Work
 
+SATURATED = 0.95  # a PMD that is busy for a smaller share of its time could do more: the VMs were the limit
 README = machine.PROJECT / "perf" / "README.md"
 BEGIN, END = "<!-- table -->", "<!-- /table -->"  # the last table is shown between them
 CONTENDERS = ("Sluice", "OVS-DPDK", "testpmd")
@@ -45,10 +47,12 @@ def _table(works: list[Work], runs: list[Run]) -> list[str]:
     lines = ["| work | Sluice | OVS-DPDK | testpmd | Sluice / OVS | at most | Mpps, Gbit/s: Sluice | OVS | packets a batch | OVS runs with |",
              "|---|---|---|---|---|---|---|---|---|---|"]
     for work in works:
+        if not any(run.work == work.name for run in runs):
+            continue
         cells = [work.title, *(_cycles(of(runs, work.name, contender)) for contender in CONTENDERS)]
         cells += _verdict(work, runs)
         cells += [_rate(runs, work.name, contender) for contender in CONTENDERS[:2]]
-        cells += [" · ".join(f"{statistics.median(of(runs, work.name, contender, 'per_batch')):.0f}" for contender in CONTENDERS[:2]), work.ovs]
+        cells += [" · ".join(_batch(of(runs, work.name, contender, "per_batch")) for contender in CONTENDERS[:2]), work.ovs]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -64,15 +68,21 @@ def _cycles(values: list[float]) -> str:
     return f"**{statistics.median(values):.0f}** ({min(values):.0f}–{max(values):.0f})" if values else "–"
 
 
+def _batch(values: list[float]) -> str:
+    return f"{statistics.median(values):.0f}" if values else "–"
+
+
 def ratio(runs: list[Run], work: str) -> float:
     """The median of the ratios of runs of the same round, which had the same minute of the machine."""
-    pairs = zip(of(runs, work, "Sluice"), of(runs, work, "OVS-DPDK"))
-    return statistics.median(sluice / ovs for sluice, ovs in pairs)
+    ratios = [sluice / ovs for sluice, ovs in zip(of(runs, work, "Sluice"), of(runs, work, "OVS-DPDK"))]
+    return statistics.median(ratios) if ratios else math.nan
 
 
 def _verdict(work: Work, runs: list[Run]) -> list[str]:
     """The ratio, and what is asked for."""
     found = ratio(runs, work.name)
+    if math.isnan(found):
+        return ["–", "–"]
     asked, met = [], []
     if work.target is not None:
         asked.append(f"{work.target:.2f}")
@@ -80,7 +90,7 @@ def _verdict(work: Work, runs: list[Run]) -> list[str]:
     mine = statistics.median(of(runs, work.name, "Sluice"))
     if work.below_testpmd:
         asked.append("below testpmd")
-        met.append(mine < statistics.median(of(runs, work.name, "testpmd")))
+        met.append(mine < statistics.median(of(runs, work.name, "testpmd") or [math.nan]))
     if work.own_target and (alone := of(runs, "64", "Sluice")):
         asked.append(f"{work.own_target:.1f} × Sluice's 1 flow (is {mine / statistics.median(alone):.2f})")
         met.append(mine <= work.own_target * statistics.median(alone))
@@ -88,6 +98,7 @@ def _verdict(work: Work, runs: list[Run]) -> list[str]:
 
 
 def _rate(runs: list[Run], work: str, contender: str) -> str:
-    pps, bps = (statistics.median(of(runs, work, contender, field)) for field in ("pps", "bps"))
-    limit = statistics.mode(of(runs, work, contender, "limit"))
-    return f"{pps / 1e6:.2f}, {bps / 1e9:.1f}{' (generator)' if limit == 'generator' else ''}"
+    if not of(runs, work, contender):
+        return "–"
+    pps, bps, busy = (statistics.median(of(runs, work, contender, field)) for field in ("pps", "bps", "busy"))
+    return f"{pps / 1e6:.2f}, {bps / 1e9:.1f}{'' if busy >= SATURATED else f' (generator; PMD busy {busy:.0%})'}"

@@ -9,7 +9,7 @@ import pathlib
 import tempfile
 import time
 
-from contender import Contender, Reading
+from contender import Contender, Reading, Setting
 from generator import Generator, Traffic
 from work import Work
 
@@ -43,7 +43,7 @@ def contest(kind: type[Contender], work: Work, **options):
 
 def traffic(contender: Contender, seconds: float, *more: str) -> tuple[Reading, Traffic]:
     """Traffic for `seconds`, and what both say of it; `more`: words of vmgen's command line."""
-    with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, *more) as generator:
+    with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, *more, listen=contender.setting.vms_listen) as generator:
         generator.wait_until_measured()
         contender.clear()
         time.sleep(seconds)
@@ -51,7 +51,7 @@ def traffic(contender: Contender, seconds: float, *more: str) -> tuple[Reading, 
 
 
 def measure(kind: type[Contender], work: Work, number: int, seconds: float) -> Run:
-    with contest(kind, work) as contender:
+    with contest(kind, work, setting=Setting(vms_listen=work.vms_listen)) as contender:
         idle = contender.resident_bytes()
         reading, seen = traffic(contender, seconds)
     assert reading.packets > 0, f"{kind.name}, {work.name}: no packet has passed"

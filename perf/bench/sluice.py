@@ -53,10 +53,10 @@ class Sluice(Contender):
         self._switch.__exit__(kind, *rest)
 
     def pid(self) -> int:
-        return self.status()["pid"]
+        return self._switch.rpc("status")["pid"]
 
-    def status(self) -> dict:
-        return self._switch.rpc("status")
+    def flows(self) -> int:
+        return self._switch.rpc("status")["flows"]
 
     def table_bytes(self) -> int:
         return self._switch.rpc("memory")["flow_table_bytes"]
