@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 10
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help packages build debug asan tsan demo test test-release test-asan test-fuzz bench bench-quick accept-instructions \
-        format tidy install clean
+        soak format tidy install clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ bench-quick: build
 
 accept-instructions: build ## Accepts the instructions a packet that check.instructions counts
 	/usr/bin/python3 -B perf/micro/check_instructions.py build/release/perf/micro/pipeline_instructions --accept
+
+soak: build ## The long forms of the tests that repeat something: an hour
+	$(ROOT) env SLUICE_BUILD_DIR=build/release /usr/bin/python3 -B -m pytest -v tests/vm --soak
 
 format: ## Formats every C++ file
 	git ls-files '*.hpp' '*.cpp' | xargs clang-format -i

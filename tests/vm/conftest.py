@@ -14,6 +14,24 @@ import testpmd
 LOG_TAIL = 3000
 
 
+def pytest_addoption(parser):
+    parser.addoption("--soak", action="store_true", help="those tests alone that repeat something, in their long form")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--soak"):
+        config.hook.pytest_deselected(items=[item for item in items if "times" not in item.fixturenames])
+        items[:] = [item for item in items if "times" in item.fixturenames]
+        for item in items:
+            item.add_marker(pytest.mark.timeout(7200), append=False)
+
+
+@pytest.fixture
+def times(request):
+    """times(short, long): how often a test repeats itself; `long` when asked for by --soak."""
+    return lambda short, long: long if request.config.getoption("--soak") else short
+
+
 @pytest.fixture
 def place():
     """A private folder with a short path: sockets are in it, and a socket's path holds 107 bytes."""

@@ -28,7 +28,8 @@ class GuestError(AssertionError):
 
 
 class Guest(Program):
-    def __init__(self, directory: pathlib.Path, name: str, nic: Nic):
+    def __init__(self, directory: pathlib.Path, name: str, nic: Nic, *, arguments: tuple[str, ...] = (), kernel_arguments: str = ""):
+        """`arguments`: more of QEMU's. `kernel_arguments`: more for the guest's kernel."""
         guest_image.ensure()
         self.nic = nic
         self._marks = itertools.count()
@@ -40,10 +41,10 @@ class Guest(Program):
             "-nodefaults", "-display", "none", "-serial", f"file:{directory / name}.kernel.log",
             "-chardev", "stdio,id=console",
             "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=console",
-            "-kernel", guest_image.kernel(), "-initrd", guest_image.initrd(), "-append", "console=ttyS0 quiet panic=-1",
+            "-kernel", guest_image.kernel(), "-initrd", guest_image.initrd(), "-append", f"console=ttyS0 quiet panic=-1 {kernel_arguments}",
             "-object", f"memory-backend-memfd,id=memory,size={MEGABYTES}M,share=on", "-numa", "node,memdev=memory",
             "-chardev", socket, "-netdev", f"vhost-user,id=nic,chardev=nic,vhostforce=on,queues={nic.queues}",
-            "-device", device], directory)
+            "-device", device, *arguments], directory)
 
     def wait_booted(self, address: str | None = None) -> None:
         """Up to a shell; with `address` (10.0.0.1/24), eth0 is up and has it."""

@@ -1,0 +1,126 @@
+"""Memory that comes to a running Linux guest and goes again, under traffic: QEMU's DIMMs are the switch's regions."""
+
+import contextlib
+import os
+import pathlib
+
+import pytest
+
+import hugepages
+from guest import Guest, Nic
+from guest_pair import ADDRESSES, MACS
+from process import wait_until
+from qmp import Qmp
+from switch import Switch, vhost_port
+from testpmd import HUGEPAGES, TestpmdVm, VirtioUser
+
+pytestmark = pytest.mark.timeout(300)
+
+DIMM = 128 << 20  # the kernel's block of memory: what it takes in or gives back at a time
+VICTIMS = ("02:00:00:00:01:00", "02:00:00:00:01:01")
+
+
+class Hotplug:
+    """A guest's memory slots."""
+
+    def __init__(self, guest: Guest, qmp: Qmp):
+        self.guest, self.qmp = guest, qmp
+
+    def plug(self, name: str) -> None:
+        """A DIMM, taken into use by the guest's kernel."""
+        before = self.total()
+        self.qmp.command("object-add", qom_type="memory-backend-memfd", id=f"memory-{name}", size=DIMM, share=True)
+        self.qmp.command("device_add", driver="pc-dimm", id=name, memdev=f"memory-{name}")
+        wait_until(lambda: self.total() >= before + DIMM // 2, f"{self.guest.name} has the memory of {name}", 60, interval=0.1)
+
+    def unplug(self, name: str) -> None:
+        self.qmp.command("device_del", id=name)
+        self.qmp.wait_event("DEVICE_DELETED", device=name)
+        self.qmp.command("object-del", id=f"memory-{name}")
+
+    def total(self) -> int:
+        """Bytes that the guest's kernel has."""
+        (line,) = [line for line in self.guest.run("cat /proc/meminfo").splitlines() if line.startswith("MemTotal")]
+        return int(line.split()[1]) << 10
+
+    def contents(self) -> list[pathlib.Path]:
+        """The DIMMs, as files."""
+        folder = pathlib.Path(f"/proc/{self.guest.pid}/fd")
+        return [file for file in folder.iterdir() if "memfd:memory-backend-memfd" in os.readlink(file) and file.stat().st_size == DIMM]
+
+
+def regions(switch) -> int:
+    """Of vm1's memory, as the switch sees it."""
+    return int(switch.ports()["vm1"]["details"]["memory"].split(" in ")[1].split()[0])
+
+
+@contextlib.contextmanager
+def world(place, online: str):
+    """Guest 1, whose memory grows and shrinks, guest 2, which pings it all the time, and two VMs that have nothing to do with it."""
+    victims = [VirtioUser(place / f"v{i + 1}.sock", mac) for i, mac in enumerate(VICTIMS)]
+    ports = [vhost_port(f"vm{i}", place / f"vm{i}.sock", vlan={"access": 10}) for i in (1, 2)]
+    ports += [vhost_port(f"v{i + 1}", victim.path, vlan={"access": 20}) for i, victim in enumerate(victims)]
+    monitor = place / "monitor.sock"
+    with contextlib.ExitStack() as stack:
+        switch = stack.enter_context(Switch(place, {"ports": ports}))
+        stack.enter_context(hugepages.reserved(HUGEPAGES))
+        vm = stack.enter_context(TestpmdVm(place, victims))
+        one = stack.enter_context(Guest(place, "guest1", Nic(place / "vm1.sock", MACS[0]), kernel_arguments=f"memhp_default_state={online}",
+                                        arguments=("-m", "slots=32,maxmem=8G", "-qmp", f"unix:{monitor},server=on,wait=off")))
+        two = stack.enter_context(Guest(place, "guest2", Nic(place / "vm2.sock", MACS[1])))
+        qmp = stack.enter_context(Qmp(monitor))
+        switch.wait_ready()
+        vm.wait_ready()
+        switch.wait_link("v1", "v2")
+        vm.start("mac", first=1)
+        for guest, address in zip((one, two), ADDRESSES):
+            guest.wait_booted(f"{address}/24")
+        switch.wait_link("vm1", "vm2")
+        assert two.pings(ADDRESSES[0]) == 3
+        two.run(f"ping -i 0.05 -s 1400 {ADDRESSES[0]} >/tmp/pings & echo $! >/tmp/ping.pid")
+        yield switch, Hotplug(one, qmp), two
+        two.run("kill -INT $(cat /tmp/ping.pid)")
+        wait_until(lambda: "packet loss" in two.run("tail -3 /tmp/pings"), "ping sums up", 20)
+        assert " 0% packet loss" in two.run("tail -3 /tmp/pings")
+        vm.wait_for_traffic()
+        lost = {where: count for where, count in switch.drops().items() if where[0] in ("v1", "v2")}
+        assert not lost, f"others lost frames: {lost}"
+
+
+def assert_pinged(two: Guest) -> None:
+    heard = int(two.run("wc -l </tmp/pings"))
+    wait_until(lambda: int(two.run("wc -l </tmp/pings")) >= heard + 5, "pings are answered", 30, interval=0.1)
+
+
+def test_memory_comes_and_goes_under_traffic(place, times):
+    with world(place, "online_movable") as (switch, memory, two):
+        assert regions(switch) == 1
+        for _ in range(times(2, 10)):
+            memory.plug("a")
+            wait_until(lambda: regions(switch) == 2, "the switch has the new region", 20)
+            assert_pinged(two)
+            memory.unplug("a")
+            wait_until(lambda: regions(switch) == 1, "the switch has let go of it", 20)
+            assert_pinged(two)
+
+
+def test_packets_are_received_into_memory_that_came_later(place):
+    with world(place, "online_kernel") as (switch, memory, two):
+        memory.plug("a")
+        # The kernel allocates above 4 GiB first, where the DIMM is: buffers that are used up are followed by such.
+        received = bytes.fromhex("".join(MACS).replace(":", "")) + b"\x08\x00\x45"
+        (dimm,) = memory.contents()
+        wait_until(lambda: received in dimm.read_bytes(), "frames to guest 1 are in the DIMM", 120, interval=1)
+
+
+def test_more_regions_than_eight_are_used(place):
+    with world(place, "online_movable") as (switch, memory, two):
+        names = [f"dimm{i}" for i in range(11)]
+        for name in names:
+            memory.plug(name)
+        wait_until(lambda: regions(switch) == 12, "the switch has all regions", 20)
+        assert_pinged(two)
+        for name in names:
+            memory.unplug(name)
+        wait_until(lambda: regions(switch) == 1, "the switch has let go of them", 20)
+        assert_pinged(two)
