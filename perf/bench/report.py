@@ -83,18 +83,18 @@ def _verdict(work: Work, runs: list[Run]) -> list[str]:
     found = ratio(runs, work.name)
     if math.isnan(found):
         return ["–", "–"]
-    asked, met = [], []
+    def verdict(asked: str, met: bool) -> str:
+        return f"{asked}: {'met' if met else '**not met**'}"
+    asked = []
     if work.target is not None:
-        asked.append(f"{work.target:.2f}")
-        met.append(found <= work.target)
+        asked.append(verdict(f"{work.target:.2f}", found <= work.target))
     mine = statistics.median(of(runs, work.name, "Sluice"))
-    if work.below_testpmd:
-        asked.append("below testpmd")
-        met.append(mine < statistics.median(of(runs, work.name, "testpmd") or [math.nan]))
+    if work.below_testpmd and (testpmd := of(runs, work.name, "testpmd")):
+        asked.append(verdict("below testpmd", mine < statistics.median(testpmd)))
     if work.own_target and (alone := of(runs, "64", "Sluice")):
-        asked.append(f"{work.own_target:.1f} × Sluice's 1 flow (is {mine / statistics.median(alone):.2f})")
-        met.append(mine <= work.own_target * statistics.median(alone))
-    return [f"{found:.2f}", f"{', '.join(asked)}: {'met' if all(met) else '**not met**'}" if asked else "–"]
+        times = mine / statistics.median(alone)
+        asked.append(verdict(f"{work.own_target:.1f} × Sluice's 1 flow (is {times:.2f})", times <= work.own_target))
+    return [f"{found:.2f}", ", ".join(asked) or "–"]
 
 
 def _rate(runs: list[Run], work: str, contender: str) -> str:
