@@ -63,7 +63,7 @@ class Generator {
  public:
   struct Plan {
     double rate = 0;
-    double seconds = 0;                            ///< 0: until stopped
+    double seconds = 0;                              ///< 0: until stopped
     std::function<void(const Glimpse&)> interval{};  ///< called each options.interval_ms, if there is one
     std::function<void(double clock)> started{};
     std::function<void(double clock)> ended{};

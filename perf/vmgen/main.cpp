@@ -1,13 +1,13 @@
 // vmgen: starts, lets the VMs greet each other, runs or searches, reports. Everything happens on this one thread, but
 // for the EAL's interrupt thread, which keeps the links.
-#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
-#include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,7 +76,6 @@ Json measure(const Options& options, Generator& generator, double hz) {
   const auto event = [](const char* name) {
     return [name](double clock) { print({{"event", name}, {"clock_s", clock}}); };
   };
-  if (options.warm_up > 0) generator.run({.rate = options.rate, .seconds = options.warm_up});
   std::vector<Counts> before;
   const RunResult result =
       generator.run({.rate = options.rate,
@@ -85,6 +84,39 @@ Json measure(const Options& options, Generator& generator, double hz) {
                      .started = event("start"),
                      .ended = event("stop")});
   return report_of(options, result, nullptr, hz);
+}
+
+/// What was offered in a run, and came.
+Trial trial_of(const Options& options, const RunResult& result) {
+  Counts all;
+  for (const VmResult& vm : result.vms) all += vm.counts;
+  const std::size_t receivers = options.pattern == Pattern::kFlood ? options.vms.size() - 1 : 1;
+  return {.rate = result.rate,
+          .seconds = result.seconds,
+          .offered = all.sender.sent + all.sender.refused,
+          .skipped = all.sender.skipped,
+          .expected = all.expected + all.sender.refused * receivers,
+          .received = all.receiver.received};
+}
+
+Json find_rate(const Options& options, Generator& generator, double hz) {
+  // No open loop gets more through than rings that are always full.
+  RunResult last = generator.run({.rate = 0, .seconds = options.search_trial});
+  double fastest = 0;
+  for (const VmResult& vm : last.vms)
+    fastest = std::max(fastest, static_cast<double>(vm.counts.sender.sent) / last.seconds);
+  const SearchSettings settings{.loss_percent = options.search_loss_percent,
+                                .precision_percent = options.search_precision_percent,
+                                .trial_seconds = options.search_trial,
+                                .highest = fastest};
+  const SearchOutcome outcome = search(settings, [&](double rate, double seconds) -> std::optional<Trial> {
+    if (stop) return std::nullopt;
+    last = generator.run({.rate = rate, .seconds = seconds});
+    const Trial trial = trial_of(options, last);
+    std::cerr << "vmgen: " << rate << " a second: " << trial.loss_percent() << " % lost\n";
+    return stop ? std::nullopt : std::optional{trial};
+  });
+  return report_of(options, last, search_of(options, outcome, last), hz);
 }
 
 int run(const Options& options) {
@@ -107,7 +139,9 @@ int run(const Options& options) {
     return fail(kNotReady, "not ready: " + heard.error());
   }
   print({{"event", "ready"}, {"clock_s", monotonic_seconds()}});
-  const Json report = measure(options, generator, static_cast<double>(rte_get_tsc_hz()));
+  if (options.warm_up > 0) generator.run({.rate = options.rate, .seconds = options.warm_up});
+  const auto hz = static_cast<double>(rte_get_tsc_hz());
+  const Json report = options.search ? find_rate(options, generator, hz) : measure(options, generator, hz);
   return write_report(options, report) ? kReported
                                        : fail(kCannotStart, "--json '" + options.json + "' cannot be written");
 }

@@ -18,6 +18,8 @@ namespace {
 
 constexpr unsigned kCache = 256;
 constexpr std::uint32_t kMergeableBuffer = 2048;
+constexpr std::uint32_t kTsoMergeableBuffer = 4096;  ///< a page: what Linux gives once frames are large
+constexpr std::uint32_t kPiecesOfPlainChain = 8;     ///< and the head: more than the driver has in an indirect table
 constexpr std::uint32_t kSpareHeads = 2 * RTE_MEMPOOL_CACHE_MAX_SIZE;
 
 /// Elements of a pool, and the bytes that each holds.
@@ -47,7 +49,8 @@ Shape bodies_of(const Options& options) {
 
 Shape receive_of(const Options& options, const VmOptions& vm) {
   const std::uint32_t whole = RTE_ALIGN_CEIL(std::max(options.largest_frame(), kMergeableBuffer), 64U);
-  return {std::uint32_t{vm.queues} * vm.queue_size + 2 * kCache, vm.mergeable ? kMergeableBuffer : whole};
+  const std::uint32_t part = options.tso != 0 ? kTsoMergeableBuffer : kMergeableBuffer;
+  return {std::uint32_t{vm.queues} * vm.queue_size + 2 * kCache, vm.mergeable ? part : whole};
 }
 
 Expected<Pool> make_pool(const std::string& name, const Shape& shape) {
@@ -70,6 +73,11 @@ unsigned needed_mb(const Options& options) {
 }
 
 }  // namespace
+
+std::uint32_t body_piece_of(const Options& options, const VmOptions& vm) {
+  const std::uint32_t body = options.tso - std::min(options.tso, kTsoHead);
+  return vm.packed ? std::min(kBodyPiece, body / kPiecesOfPlainChain / 64 * 64) : kBodyPiece;
+}
 
 Expected<void> start_eal(const Options& options) {
   cpu_set_t one;

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <string_view>
 
 #include <rte_ether.h>
 #include <rte_kvargs.h>
@@ -44,7 +45,9 @@ int set_text(const char*, const char* value, void* to) {
 }
 
 int set_switch(const char*, const char* value, void* to) {
-  return CLI::detail::lexical_cast(std::string{value}, *static_cast<bool*>(to)) ? 0 : -1;
+  const std::string_view text{value};
+  *static_cast<bool*>(to) = text == "1";
+  return text == "0" || text == "1" ? 0 : -1;
 }
 
 int set_number(const char*, const char* value, void* to) {

@@ -201,6 +201,32 @@ Json interval_of(const Options& options, const Glimpse& now, std::vector<Counts>
   return {{"event", "interval"}, {"clock_s", now.clock}, {"t_s", now.seconds}, {"total", total}, {"vms", vms}};
 }
 
+Json search_of(const Options& options, const SearchOutcome& outcome, const RunResult& last) {
+  Counts all;
+  for (const VmResult& vm : last.vms) all += vm.counts;
+  Json trials = Json::array();
+  for (const Trial& trial : outcome.trials) {
+    trials.push_back({{"rate", trial.rate},
+                      {"seconds", trial.seconds},
+                      {"offered", trial.offered},
+                      {"skipped", trial.skipped},
+                      {"received", trial.received},
+                      {"lost", trial.expected - trial.received},
+                      {"loss_percent", trial.loss_percent()},
+                      {"passed", trial.passed},
+                      {"verification", trial.verification}});
+  }
+  const auto each_second = [&](std::uint64_t count) {
+    return outcome.rate ? Json(static_cast<double>(count) / last.seconds) : Json(nullptr);
+  };
+  return {{"loss_percent", options.search_loss_percent},
+          {"rate", outcome.rate ? Json(*outcome.rate) : Json(nullptr)},
+          {"tx_pps", each_second(all.sender.sent)},
+          {"rx_pps", each_second(all.receiver.received)},
+          {"rx_bps", each_second(all.receiver.received_bytes * 8)},
+          {"trials", std::move(trials)}};
+}
+
 std::string text_of(const Json& report) {
   std::string text = fmt::format("{:.3f} s\n", report["duration_s"].get<double>());
   for (const Json& vm : report["vms"]) text += line_of(vm["name"], vm);

@@ -8,6 +8,7 @@
 
 #include "perf/vmgen/generator.hpp"
 #include "perf/vmgen/options.hpp"
+#include "perf/vmgen/search.hpp"
 
 namespace sluice::vmgen {
 
@@ -18,6 +19,9 @@ Json report_of(const Options& options, const RunResult& result, const Json& sear
 
 /// What happened since `before`, which is then brought up to `now`.
 Json interval_of(const Options& options, const Glimpse& now, std::vector<Counts>& before, double hz);
+
+/// The member `search` of a report.
+Json search_of(const Options& options, const SearchOutcome& outcome, const RunResult& last);
 
 std::string text_of(const Json& report);
 

@@ -48,7 +48,6 @@ Expected<rte_eth_conf> configuration_of(const Options& options, const rte_eth_de
   conf.intr_conf.lsc = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
   const std::uint32_t mtu = options.tso != 0 ? 1500 : std::max(options.largest_frame(), 1514U) - 14;
   conf.rxmode.mtu = mtu;
-  if (options.tso != 0) conf.rxmode.max_lro_pkt_size = UINT16_MAX;
   if (options.checksum_offload) {
     conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
     conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
