@@ -33,7 +33,7 @@ void PendingFlows::share_between(std::size_t ports) {
 }
 
 bool PendingFlows::has_room_for_flow(flowtable::PortId port) const {
-  return ports_[port].flows < flow_share_ && open_ < limits_.flows;
+  return flows_of(port) < flow_share_ && open_ < limits_.flows;
 }
 
 bool PendingFlows::has_room_for_packet(flowtable::PortId port, std::uint32_t buffers) const {
@@ -44,7 +44,7 @@ PendingFlows::Queue PendingFlows::open(flowtable::PortId port) {
   const Queue queue = free_queue_;
   free_queue_ = queues_[queue].first;
   queues_[queue] = FlowQueue{kNone, kNone, 0, port};
-  ++ports_[port].flows;
+  count_flows(port, flows_of(port) + 1);
   ++open_;
   return queue;
 }
@@ -82,7 +82,7 @@ PendingFlows::Packet PendingFlows::pop(Queue queue) {
 }
 
 void PendingFlows::close(Queue queue) {
-  --ports_[queues_[queue].port].flows;
+  count_flows(port_of(queue), flows_of(port_of(queue)) - 1);
   --open_;
   queues_[queue] = FlowQueue{free_queue_, kNone, 0, flowtable::kNoPort};
   free_queue_ = queue;

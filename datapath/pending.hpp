@@ -1,9 +1,10 @@
 // PendingFlows: the packets of one PMD that wait for the slow path's decisions, a queue for each pending entry.
 //
 // Bounded in every direction, so that one port's new flows cannot take what another needs: flows a port, packets a
-// flow, and buffers a port. Owned and called by the PMD alone.
+// flow, and buffers a port. Owned and called by the PMD alone, but for flows_of(), which anybody may ask.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -38,7 +39,10 @@ class PendingFlows {
   /// Whether `port` may have one more flow waiting.
   [[nodiscard]] bool has_room_for_flow(flowtable::PortId port) const;
   /// How many flows of `port` are waiting.
-  [[nodiscard]] std::uint32_t flows_of(flowtable::PortId port) const { return ports_[port].flows; }
+  [[nodiscard]] std::uint32_t flows_of(flowtable::PortId port) const {
+    // relaxed: whoever asks from another thread waits for the end of a loop besides (PmdSet).
+    return ports_[port].flows.load(std::memory_order_relaxed);
+  }
   /// Whether `port` may have `buffers` mbufs more waiting.
   [[nodiscard]] bool has_room_for_packet(flowtable::PortId port, std::uint32_t buffers) const;
   [[nodiscard]] bool has_room_in(Queue queue) const { return queues_[queue].packets < kPacketsPerFlow; }
@@ -73,9 +77,13 @@ class PendingFlows {
     std::uint32_t next;
   };
   struct PortUse {
-    std::uint32_t flows = 0;
+    std::atomic<std::uint32_t> flows{0};  ///< written by the PMD alone
     std::uint32_t buffers = 0;
   };
+
+  void count_flows(flowtable::PortId port, std::uint32_t count) {
+    ports_[port].flows.store(count, std::memory_order_relaxed);
+  }
 
   PendingLimits limits_;
   std::uint32_t flow_share_;

@@ -63,6 +63,10 @@ class Pmd {
   [[nodiscard]] std::unique_ptr<const PortView> publish_ports(std::unique_ptr<const PortView> view);
   [[nodiscard]] const MaskView* publish_masks(const MaskView* view);
 
+  /// Any thread: whether packets of `port` wait here for the slow path's decision. A no is certain when the PMD polls
+  /// no queue of the port any more and has finished a loop before the question.
+  [[nodiscard]] bool has_waiting(flowtable::PortId port) const;
+
   [[nodiscard]] const LoopCounter& loop() const;
   [[nodiscard]] UpcallRing& upcalls();    ///< the slow path pops
   [[nodiscard]] CommandRing& commands();  ///< the slow path pushes

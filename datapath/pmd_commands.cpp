@@ -202,6 +202,8 @@ void Pmd::State::inject(rte_mbuf* mbuf, PortId in_port) {
   free_burst();
 }
 
+bool Pmd::has_waiting(PortId port) const { return state_->pending.flows_of(port) != 0; }
+
 /// When the PMD has stopped for good: what the slow path sent to it meanwhile.
 void Pmd::State::free_injected() {
   Command command;

@@ -21,6 +21,9 @@ namespace {
 
 /// How long a PMD may take for a loop before it is taken to wait for something. Loops take microseconds.
 constexpr std::chrono::milliseconds kPatience{20};
+/// How long the slow path may take to decide what waits when a queue changes hands. It takes milliseconds; should it
+/// not answer at all, order is given up and not the port.
+constexpr std::chrono::milliseconds kDecisionPatience{1000};
 
 }  // namespace
 
@@ -102,19 +105,51 @@ std::vector<PmdSet::Polled> PmdSet::assign(const std::vector<PortQueues>& ports)
   return out;
 }
 
+/// The ports of which a queue is polled by one PMD now and by another next.
+std::set<PortId> PmdSet::moving_to(const std::vector<Polled>& next) const {
+  std::set<PortId> moving;
+  for (const Polled& now : current_.rx) {
+    const bool moves = std::any_of(next.begin(), next.end(), [&](const Polled& n) {
+      return n.port == now.port && n.queue_id == now.queue_id && n.member != now.member;
+    });
+    if (moves) moving.insert(now.port);
+  }
+  return moving;
+}
+
+/// Packets of a port whose queues have been taken from their PMDs may wait there for the slow path to decide their
+/// flow. Returns when they have been sent: those that follow, with the next PMD, would overtake them. None is added
+/// meanwhile, as nobody polls the port.
+void PmdSet::wait_for_decisions(const std::set<PortId>& taken) const {
+  const auto latest = std::chrono::steady_clock::now() + kDecisionPatience;
+  const auto some_wait = [&] {
+    return std::any_of(members_.begin(), members_.end(), [&](const Member& member) {
+      return member.thread != nullptr &&
+             std::any_of(taken.begin(), taken.end(), [&](PortId port) { return member.pmd->has_waiting(port); });
+    });
+  };
+  do {
+    while (some_wait() && std::chrono::steady_clock::now() < latest) std::this_thread::yield();
+    wait();  // a PMD that looks waiting packets up anew has none for a moment, within a loop
+  } while (some_wait() && std::chrono::steady_clock::now() < latest);
+}
+
 void PmdSet::use(const std::vector<PortQueues>& ports) {
   std::vector<Polled> next = assign(ports);
   if (members_.size() > 1) {
     // A queue that changes hands is first taken from the one, then given to the other; and while the PMDs differ in
-    // which Tx queues they use, all of them lock.
+    // which Tx queues they use, all of them lock. All queues of its port pause with it, so that an end comes of what
+    // waits.
+    const std::set<PortId> moving = moving_to(next);
     std::vector<Polled> staying;
     for (const Polled& now : current_.rx) {
       const bool stays = std::any_of(next.begin(), next.end(), [&](const Polled& n) {
         return n.port == now.port && n.queue_id == now.queue_id && n.member == now.member;
       });
-      if (stays) staying.push_back(now);
+      if (stays && !moving.contains(now.port)) staying.push_back(now);
     }
     publish(staying, current_.ports, Locks::everywhere);
+    if (!moving.empty()) wait_for_decisions(moving);
     publish(staying, ports, Locks::everywhere);
   }
   publish(next, ports, Locks::where_shared);

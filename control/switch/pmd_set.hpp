@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -94,6 +95,8 @@ class PmdSet {
   enum class Locks : std::uint8_t { where_shared, everywhere };
 
   PmdSet(const PmdConfig& config) : config_(config) {}
+  [[nodiscard]] std::set<flowtable::PortId> moving_to(const std::vector<Polled>& next) const;
+  void wait_for_decisions(const std::set<flowtable::PortId>& taken) const;
   [[nodiscard]] std::vector<Polled> assign(const std::vector<PortQueues>& ports) const;
   [[nodiscard]] std::optional<std::size_t> pinned(const PortQueues& port, std::size_t queue) const;
   void publish(const std::vector<Polled>& rx, const std::vector<PortQueues>& ports, Locks locks);
