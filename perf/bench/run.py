@@ -54,6 +54,9 @@ def measure(kind: type[Contender], work: Work, number: int, seconds: float) -> R
     with contest(kind, work, setting=Setting(vms_listen=work.vms_listen)) as contender:
         idle = contender.resident_bytes()
         reading, seen = traffic(contender, seconds)
-    assert reading.packets > 0, f"{kind.name}, {work.name}: no packet has passed"
+    total = seen.report["total"]
+    assert reading.packets > 0 and total["received"] > 0, f"{kind.name}, {work.name}: no packet has passed"
+    wrong = {what: total[what] for what in ("corrupted", "duplicated", "reordered") if total[what]}
+    assert not wrong, f"{kind.name}, {work.name}: frames came wrong: {wrong}"
     return Run(work.name, number, kind.name, reading.cycles, reading.per_batch, seen.pps, seen.bps, seen.loss, reading.busy_share, seen.limit,
                idle / 2**20)
