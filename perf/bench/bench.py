@@ -11,6 +11,7 @@ import os
 import pathlib
 import signal
 import statistics
+import subprocess
 import sys
 import time
 
@@ -115,7 +116,7 @@ class Bench:
     def _attempt(self, title: str, measure) -> None:
         try:
             say(f"{title}: {measure()}")
-        except (AssertionError, statistics.StatisticsError) as failure:
+        except (AssertionError, OSError, statistics.StatisticsError, subprocess.SubprocessError) as failure:
             say(f"{title}: FAILED: {failure}")
             self.failures.append(title)
 

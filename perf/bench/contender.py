@@ -18,7 +18,7 @@ PMD_CORE = 1
 class Setting:
     """How a contender is to be set up, beside the work it does."""
     vms_listen: bool = False                 # the VMs make the sockets, and the switch connects
-    pins: tuple[int, ...] = ()               # the core for each VM's queue; else all are PMD_CORE's
+    pins: tuple[int, ...] = ()               # the core for each VM's queue (Sluice alone); else all are PMD_CORE's
     idle_timeout: int = 10                   # seconds until a flow without packets goes
 
     @property

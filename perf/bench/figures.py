@@ -16,7 +16,7 @@ from generator import Generator
 from ovs import Ovs
 from run import contest, traffic
 from sluice import Sluice
-from work import READS_ADDRESSES, WORKS, Work
+from work import WORKS, Work
 
 BOTH: tuple[type[Contender], ...] = (Sluice, Ovs)
 PERCENTILES = {"p50": "p50", "p99": "p99", "p99.9": "p99_9"}
