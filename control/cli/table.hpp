@@ -18,8 +18,10 @@ class Table {
     Align align = Align::left;
   };
   struct Cell {
+    // Implicit, so that a row reads as the list of its texts. NOLINTBEGIN(google-explicit-constructor)
     Cell(std::string cell_text, Tint cell_tint = Tint::none) : text(std::move(cell_text)), tint(cell_tint) {}
     Cell(const char* cell_text) : text(cell_text) {}
+    // NOLINTEND(google-explicit-constructor)
     std::string text;
     Tint tint = Tint::none;
   };

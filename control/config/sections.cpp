@@ -100,6 +100,7 @@ void check_pinned_queue(Mapping& keys, const std::vector<PortConfig>& ports, con
   const auto port = std::find_if(ports.begin(), ports.end(), [&](const PortConfig& p) { return p.name == name; });
   if (port == ports.end()) {
     std::vector<std::string_view> names;
+    names.reserve(ports.size());
     for (const PortConfig& p : ports) names.push_back(p.name);
     keys.wrong("port", fmt::format("port {} is not one of the ports{}", in_quotes(name), did_you_mean(name, names)));
   } else if (!port->type.empty() && queue >= port->queues) {

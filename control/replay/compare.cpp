@@ -122,16 +122,14 @@ Expected<std::vector<std::string>> compare_captures(const std::string& name, con
 
   std::vector<std::string> lines{
       fmt::format("{}: frame {} differs ({} frames, expected {})", name, number, actual.frames(), expected.frames())};
-  const auto missing = [&] { lines.push_back("  expected and not there: " + summary(*expected.frame())); };
-  const auto extra = [&] { lines.push_back("  there and not expected: " + summary(*actual.frame())); };
-  if (!actual.frame()) {
-    missing();
-  } else if (!expected.frame()) {
-    extra();
-  } else if (expected.after() == actual.frame() && actual.after() != expected.frame()) {
-    missing();
-  } else if (actual.after() == expected.frame() && expected.after() != actual.frame()) {
-    extra();
+  // One frame is missing or too many, if one side's next is the other side's present one.
+  const bool both = actual.frame() && expected.frame();
+  const bool expected_is_ahead = both && actual.after() == expected.frame();
+  const bool actual_is_ahead = both && expected.after() == actual.frame();
+  if (!actual.frame() || (actual_is_ahead && !expected_is_ahead)) {
+    lines.push_back("  expected and not there: " + summary(*expected.frame()));
+  } else if (!expected.frame() || (expected_is_ahead && !actual_is_ahead)) {
+    lines.push_back("  there and not expected: " + summary(*actual.frame()));
   } else {
     lines.push_back("  is:       " + summary(*actual.frame()));
     lines.push_back("  expected: " + summary(*expected.frame()));

@@ -96,7 +96,7 @@ void decode_ipv4(Fields& fields) {
   fields.add_hex("ip_checksum", 2);
   fields.add_address("nw_src", AF_INET);
   fields.add_address("nw_dst", AF_INET);
-  const std::size_t header = (version & 0x0fU) * 4U;
+  const std::size_t header = std::size_t{version & 0x0fU} * 4;
   if (header < 20 || !fields.has(header - 20)) return;
   if (header > 20) fields.add("ip_options", fmt::format("{:02x}", fmt::join(fields.take(header - 20), "")));
   const bool later_fragment = (fragment & 0x1fffU) != 0;

@@ -77,7 +77,7 @@ Expected<void> ReplayedSwitch::build(const Config& config) {
                       .rx = {ports_->rx_queue(i)},
                       .tx = {ports_->tx_queue(i)}});
   }
-  if (const auto added = add_rules(config); !added) return added;
+  if (auto added = add_rules(config); !added) return added;
   pmds_->use(queues);
   now_ns_ = kClockStart;
   settle();

@@ -321,7 +321,7 @@ ValueResult<MatchBits> read_match_value(const FieldWord& word, std::string_view 
     case Field::ipv6_src: return read_address_field<16>(&FlowKey::nw_src, name, text);
     case Field::ipv6_dst: return read_address_field<16>(&FlowKey::nw_dst, name, text);
     case Field::nw_proto: return read_proto(name, text);
-    case Field::nw_tos: return read_tos(word.field, name, text);
+    case Field::nw_tos:
     case Field::ip_dscp: return read_tos(word.field, name, text);
     case Field::tp_src: return read_ports(&FlowKey::tp_src_be, name, text);
     case Field::tp_dst: return read_ports(&FlowKey::tp_dst_be, name, text);
@@ -343,7 +343,7 @@ ValueResult<Action> read_edit(Field field, std::string_view name, std::string_vi
     case Field::nw_dst: return address_action<4>(ActionKind::set_nw_dst, name, text);
     case Field::ipv6_src: return address_action<16>(ActionKind::set_ipv6_src, name, text);
     case Field::ipv6_dst: return address_action<16>(ActionKind::set_ipv6_dst, name, text);
-    case Field::nw_tos: return tos_action(field, name, text);
+    case Field::nw_tos:
     case Field::ip_dscp: return tos_action(field, name, text);
     case Field::tp_src: return number_action(ActionKind::set_tp_src, 0xffff, name, text);
     case Field::tp_dst: return number_action(ActionKind::set_tp_dst, 0xffff, name, text);

@@ -23,7 +23,7 @@ DecisionId DecisionStore::find(const DecisionInputs& inputs) const {
 }
 
 DecisionId DecisionStore::add(const DecisionInputs& inputs, Outcome outcome) {
-  DecisionId id;
+  DecisionId id = kNoDecision;
   if (free_.empty()) {
     id = static_cast<DecisionId>(nodes_.size());
     nodes_.emplace_back();
