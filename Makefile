@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 10
 # Guests need hugepages, and those need root; all else does not.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help packages build debug asan tsan demo test test-release test-asan test-fuzz bench bench-quick accept-instructions \
+.PHONY: help packages build debug asan tsan demo test test-release test-asan test-fuzz test-tsan bench bench-quick accept-instructions \
         soak format tidy install clean
 
 help: ## What there is
@@ -29,8 +29,8 @@ debug asan tsan: packages ## Builds build/debug, build/asan, build/tsan
 demo: build ## Two VMs exchange real traffic through the switch, and you see it
 	$(ROOT) /usr/bin/python3 -B tests/vm/demo.py build/release/sluice config/demo.yaml
 
-test: test-release test-asan test-fuzz ## Everything: unit, replay, checks, VMs; with sanitizers; fuzzers
-	@echo "All tests passed: release, address and undefined behaviour sanitizers, fuzzers."
+test: test-release test-asan test-fuzz test-tsan ## Everything: unit, replay, checks, VMs; with sanitizers; fuzzers
+	@echo "All tests passed: release, address and undefined behaviour sanitizers, fuzzers, thread sanitizer."
 
 test-release: build ## All tests on build/release
 	$(ROOT) ctest --test-dir build/release --output-on-failure --no-tests=error
@@ -41,6 +41,11 @@ test-asan: asan ## The tests on build/asan that are not bound to time
 
 test-fuzz: asan ## Runs each fuzzer for FUZZ_SECONDS
 	tests/fuzz/run $(FUZZ_SECONDS) build/asan
+
+test-tsan: packages ## The tests that start threads, with the thread sanitizer
+	cmake --preset tsan
+	cmake --build --preset tsan --target threads
+	ctest --test-dir build/tsan -j "$$(nproc)" --output-on-failure --no-tests=error --label-regex unit
 
 bench: build ## Compares Sluice with OVS-DPDK and testpmd, into perf/results (bench-quick: under 5 minutes)
 	tests/install-packages perf/packages.txt
@@ -59,8 +64,10 @@ soak: build ## The long forms of the tests that repeat something: an hour
 format: ## Formats every C++ file
 	git ls-files '*.hpp' '*.cpp' | xargs clang-format -i
 
-tidy: build ## clang-tidy over the product
-	git ls-files 'flowtable/*.cpp' 'ports/*.cpp' 'datapath/*.cpp' 'control/*.cpp' | xargs -n 1 -P "$$(nproc)" clang-tidy --quiet -p build/release
+tidy: packages ## clang-tidy over the product
+	cmake --preset release
+	git ls-files 'flowtable/*.cpp' 'ports/*.cpp' 'datapath/*.cpp' 'control/*.cpp' | \
+	  xargs -n 1 -P "$$(nproc)" clang-tidy --quiet -p build/release
 
 install: build ## The binary, the example configurations and the completion, to $(DESTDIR)$(PREFIX)
 	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
