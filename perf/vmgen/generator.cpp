@@ -84,11 +84,13 @@ Expected<void> Generator::greet(double seconds) {
   return tl::make_unexpected("stopped");
 }
 
-std::uint32_t Generator::turn(std::uint64_t now) {
-  std::uint32_t moved = 0;
+Generator::Moved Generator::turn(std::uint64_t now) {
+  Moved moved;
   for (std::size_t i = 0; i < senders_.size(); ++i) {
-    moved += receivers_[i].poll();
-    moved += senders_[i].turn(now);
+    moved.frames += receivers_[i].poll();
+    const Sender::Turn sent = senders_[i].turn(now);
+    moved.frames += sent.taken;
+    moved.refused |= sent.bursts_refused > 0;
   }
   return moved;
 }
@@ -134,16 +136,17 @@ void Generator::send_until(std::uint64_t end, const Plan& plan, RunResult& resul
   std::uint64_t now = rte_rdtsc();
   while (now < end && !stop_.load(std::memory_order_relaxed)) {
     between_turns();
-    const std::uint32_t moved = turn(now);
+    const Moved moved = turn(now);
     if (now >= next_glimpse) {
       glimpse(plan, result, now);
       next_glimpse += interval;
     }
     const std::uint64_t then = rte_rdtsc();
-    if (moved > 0) {
+    if (moved.frames > 0) {
       effort.busy_cycles += then - now;
-      effort.frames += moved;
+      effort.frames += moved.frames;
     }
+    if (moved.refused) effort.full_cycles += then - now;
     effort.longest_turn = std::max(effort.longest_turn, then - now);
     now = then;
   }

@@ -38,6 +38,7 @@ struct Effort {
   std::uint64_t cycles = 0;
   std::uint64_t busy_cycles = 0;   ///< of turns that moved frames
   std::uint64_t frames = 0;        ///< moved in them
+  std::uint64_t full_cycles = 0;   ///< of turns in which a ring had not enough room
   std::uint64_t longest_turn = 0;  ///< cycles from one turn's begin to the next one's
 };
 
@@ -78,7 +79,13 @@ class Generator {
   RunResult run(const Plan& plan);
 
  private:
-  std::uint32_t turn(std::uint64_t now);
+  /// Frames that one turn has moved, and whether rings took all.
+  struct Moved {
+    std::uint32_t frames = 0;
+    bool refused = false;
+  };
+
+  Moved turn(std::uint64_t now);
   void send_until(std::uint64_t end, const Plan& plan, RunResult& result);
   void drain();
   void glimpse(const Plan& plan, const RunResult& result, std::uint64_t now);

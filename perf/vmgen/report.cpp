@@ -7,8 +7,8 @@
 namespace sluice::vmgen {
 namespace {
 
-constexpr double kLateShare = 0.005;   ///< skipped frames by which the generator was too slow
-constexpr double kRefusedShare = 0.1;  ///< refused bursts by which the switch was
+constexpr double kLateShare = 0.005;  ///< skipped frames by which the generator was too slow
+constexpr double kFullShare = 0.1;    ///< of the time, with full rings, by which the switch was
 
 double share(std::uint64_t part, std::uint64_t all) {
   return all == 0 ? 0 : static_cast<double>(part) / static_cast<double>(all);
@@ -85,7 +85,7 @@ void add_gap(Json& json, const Gap& gap, bool expects_any, std::uint64_t began, 
 
 Json generator_of(const RunResult& result, const Counts& all, double hz) {
   const Effort& effort = result.effort;
-  const double refused = share(all.sender.bursts_refused, all.sender.bursts);
+  const double full = share(effort.full_cycles, effort.cycles);
   const std::uint64_t offered = all.sender.sent + all.sender.refused;
   const double late = share(all.sender.skipped, offered + all.sender.skipped);
   std::string limit;
@@ -96,18 +96,19 @@ Json generator_of(const RunResult& result, const Counts& all, double hz) {
   } else if (result.rate > 0) {
     limit = "generator";
     note = fmt::format("{:.1f} % of what was due was skipped: the rate is more than this core sends", late * 100);
-  } else if (refused > kRefusedShare) {
+  } else if (full > kFullShare) {
     limit = "switch";
-    note = fmt::format("{:.1f} % of the bursts found no room for all their frames", refused * 100);
+    note = fmt::format("for {:.1f} % of the time a ring had no room", full * 100);
   } else {
     limit = "generator";
-    note = fmt::format("only {:.1f} % of the bursts found no room: the switch could take more", refused * 100);
+    note = fmt::format("for {:.1f} % of the time alone a ring had no room: the switch could take more", full * 100);
   }
   const std::uint64_t full_polls = all.receiver.polls - all.receiver.polls_empty;
   return {{"cycles_per_packet", share(effort.busy_cycles, effort.frames)},
           {"busy_share", share(effort.busy_cycles, effort.cycles)},
           {"rx_polls_empty_share", share(all.receiver.polls_empty, all.receiver.polls)},
-          {"tx_bursts_refused_share", refused},
+          {"tx_bursts_refused_share", share(all.sender.bursts_refused, all.sender.bursts)},
+          {"full_ring_share", full},
           {"packets_per_rx_burst", share(all.receiver.received, full_polls)},
           {"longest_stall_us", static_cast<double>(effort.longest_turn) * 1e6 / hz},
           {"limit", limit},

@@ -7,7 +7,7 @@ namespace {
 
 constexpr double kVerificationTimes = 3;  ///< a verification is so much longer than a trial
 constexpr unsigned kMostAttempts = 3;     ///< of a trial that the generator itself spoiled
-constexpr double kSpoiledShare = 0.01;    ///< skipped frames by which it did
+constexpr double kSpoiledShare = 0.05;    ///< skipped frames by which it did
 constexpr double kLowestShare = 0.001;    ///< of the highest rate: below it, nothing passes
 
 bool spoiled(const Trial& trial) {

@@ -36,8 +36,13 @@ class Sender {
   void begin(std::uint8_t run);
   /// The clock starts. `rate` 0: as fast as the rings take them.
   void pace(double rate, std::uint64_t now);
-  /// Makes and sends what is due, one burst at most; how many frames the rings took.
-  std::uint32_t turn(std::uint64_t now);
+  struct Turn {
+    std::uint32_t taken = 0;  ///< frames that the rings took
+    std::uint32_t bursts = 0;
+    std::uint32_t bursts_refused = 0;  ///< of these, for which there was not enough room
+  };
+  /// Makes and sends what is due, one burst for each queue at most.
+  Turn turn(std::uint64_t now);
   /// Nothing more: frames that still wait for room were never sent.
   void end();
   /// A frame that is not counted to each receiver, and one to everybody, so that the switch learns who is where.
@@ -59,7 +64,7 @@ class Sender {
   /// False if there is no memory for the frame's body.
   bool write(rte_mbuf& frame, const Stream& stream, const FrameWriter& writer, const Probe& probe);
   bool add_pieces(rte_mbuf& head, std::uint32_t length, std::uint64_t key);
-  std::uint32_t flush(Outbox& outbox, std::uint16_t queue);
+  void flush(Outbox& outbox, std::uint16_t queue, Turn& turn);
   void take_back(rte_mbuf& frame);
 
   std::uint8_t number_;

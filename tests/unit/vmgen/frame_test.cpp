@@ -120,6 +120,9 @@ TEST_P(Frames, of_another_length_are_corrupted) {
   auto shorter = frame_of({GetParam().protocol, GetParam().length + 1});
   shorter.pop_back();
   EXPECT_EQ(kind_of(shorter, GetParam(), Verify::kProbe), FrameKind::kCorrupted);
+  auto mistaken = frame_of(GetParam());
+  mistaken[kIp + offsetof(rte_ipv4_hdr, total_length) + 1] ^= 1;
+  EXPECT_EQ(kind_of(mistaken, GetParam(), Verify::kProbe), FrameKind::kCorrupted);
 }
 
 TEST_P(Frames, without_the_magic_or_of_another_protocol_are_foreign) {

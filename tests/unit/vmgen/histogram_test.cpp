@@ -63,12 +63,16 @@ TEST(Histogram, merged_ones_are_as_one_that_has_seen_all) {
     other.record(value / 7);
     all.record(value / 7);
   }
+  Histogram reversed = other;
+  reversed.merge(one);
   one.merge(other);
-  EXPECT_EQ(one.count(), 3000);
-  EXPECT_EQ(one.min(), all.min());
-  EXPECT_EQ(one.max(), all.max());
-  EXPECT_DOUBLE_EQ(one.mean(), all.mean());
-  for (const double quantile : {0.1, 0.5, 0.9}) EXPECT_EQ(one.at(quantile), all.at(quantile));
+  for (const Histogram* merged : {&one, &reversed}) {
+    EXPECT_EQ(merged->count(), 3000);
+    EXPECT_EQ(merged->min(), all.min());
+    EXPECT_EQ(merged->max(), all.max());
+    EXPECT_DOUBLE_EQ(merged->mean(), all.mean());
+    for (const double quantile : {0.1, 0.5, 0.9}) EXPECT_EQ(merged->at(quantile), all.at(quantile));
+  }
 }
 
 TEST(Histogram, what_is_too_large_counts_as_the_largest) {
