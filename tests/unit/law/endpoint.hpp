@@ -19,8 +19,9 @@ namespace sluice::test {
 class Endpoint {
  public:
   virtual ~Endpoint() = default;
-  /// False if there is no room.
-  virtual bool send(const Bytes& frame) = 0;
+  /// False if there is no room. `offload`: what is left to be done to the frame; of guests alone.
+  virtual bool send(const Bytes& frame, const ports::Offload& offload) = 0;
+  bool send(const Bytes& frame) { return send(frame, {}); }
   virtual std::vector<Bytes> take() = 0;
   [[nodiscard]] virtual ports::RxQueue rx() = 0;
   [[nodiscard]] virtual ports::TxQueue tx() = 0;
@@ -34,15 +35,18 @@ class GuestEndpoint final : public Endpoint {
   static constexpr std::uint32_t kBuffer = 2048;
 
   GuestEndpoint() : from_(guest_, kRing), to_(guest_, kRing) {
+    from_.vring.tx_csum = from_.vring.tx_tso4 = from_.vring.tx_tso6 = true;
     for (unsigned i = 0; i < kRing; ++i) free_.push_back(guest_.allocate(kBuffer));
     for (unsigned i = 0; i < kRing; ++i) post(guest_.allocate(kBuffer));
   }
 
-  bool send(const Bytes& frame) override {
+  using Endpoint::send;
+  bool send(const Bytes& frame, const ports::Offload& offload) override {
     reclaim();
     if (free_.empty()) return false;
     const std::uint64_t at = free_.back();
     std::memset(guest_.at(at), 0, kHeader);
+    std::memcpy(guest_.at(at), &offload, sizeof offload);
     std::copy(frame.begin(), frame.end(), guest_.at(at) + kHeader);
     const auto size = static_cast<std::uint32_t>(kHeader + frame.size());
     // By turns in one piece and in three.
@@ -70,7 +74,7 @@ class GuestEndpoint final : public Endpoint {
   [[nodiscard]] ports::TxQueue tx() override { return ports::TxQueue(to_.queue); }
 
  private:
-  static constexpr std::uint32_t kHeader = 12;  // virtio_net_hdr_v1
+  static constexpr std::uint32_t kHeader = 12;  // virtio_net_hdr_v1: an Offload, and num_buffers
 
   void post(std::uint64_t at) { posted_[*to_.add({{at, kBuffer, true}})] = at; }
   void reclaim() {
@@ -96,7 +100,10 @@ class RingEndpoint final : public Endpoint {
 
   explicit RingEndpoint(std::size_t n) : n_(n) { static_cast<void>(take()); }
 
-  bool send(const Bytes& frame) override { return rings().put(n_, frame); }
+  using Endpoint::send;
+  bool send(const Bytes& frame, const ports::Offload& offload) override {
+    return !offload.any() && rings().put(n_, frame);
+  }
   std::vector<Bytes> take() override {
     rings().take([](std::size_t n, std::span<const std::uint8_t> frame) {
       taken()[n].emplace_back(frame.begin(), frame.end());

@@ -19,6 +19,7 @@ inline constexpr std::uint64_t kSecond = 1'000'000'000;
 class Joined {
  public:
   static constexpr flowtable::PortId kPorts = 4;
+  static constexpr flowtable::PortId kGuests = 2;  ///< the first ones
 
   struct Options {
     control::SlowPathOptions slow{};

@@ -3,13 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <map>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "tests/unit/parse/frame_copy.hpp"
+#include "tests/unit/parse/scapy_cases.hpp"
 
 namespace sluice::datapath::test {
 namespace {
@@ -17,44 +16,11 @@ namespace {
 using flowtable::FlowKey;
 using flowtable::PacketClass;
 using ports::DropReason;
-
-struct Case {
-  std::vector<std::uint8_t> frame;
-  std::map<std::string, std::string> fields;  // in hex, without leading zeros
-  std::string text;
-};
-
-std::string run(const std::string& command) {
-  std::string output;
-  FILE* pipe = popen(command.c_str(), "r");
-  if (pipe == nullptr) return output;
-  std::array<char, 65536> buffer;
-  for (std::size_t n = 0; (n = fread(buffer.data(), 1, buffer.size(), pipe)) != 0;) output.append(buffer.data(), n);
-  EXPECT_EQ(pclose(pipe), 0) << command;
-  return output;
-}
+using sluice::test::scapy_cases;
+using Case = sluice::test::ScapyCase;
 
 const std::vector<Case>& cases() {
-  static const std::vector<Case> all = [] {
-    std::vector<Case> read;
-    std::istringstream lines(run("/usr/bin/python3 " SLUICE_SOURCE_DIR "/tests/unit/parse/scapy_packets.py 2000"));
-    for (std::string line; std::getline(lines, line);) {
-      Case next;
-      next.text = line;
-      std::istringstream words(line);
-      std::string hex;
-      words >> hex;
-      for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
-        next.frame.push_back(static_cast<std::uint8_t>(std::stoul(hex.substr(i, 2), nullptr, 16)));
-      }
-      for (std::string word; words >> word;) {
-        const std::size_t equals = word.find('=');
-        next.fields[word.substr(0, equals)] = word.substr(equals + 1);
-      }
-      read.push_back(std::move(next));
-    }
-    return read;
-  }();
+  static const std::vector<Case> all = scapy_cases(2000);
   return all;
 }
 
