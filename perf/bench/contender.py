@@ -19,6 +19,7 @@ class Setting:
     """How a contender is to be set up, beside the work it does."""
     vms_listen: bool = False                 # the VMs make the sockets, and the switch connects
     pins: tuple[int, ...] = ()               # the core for each VM's queue (Sluice alone); else all are PMD_CORE's
+    idle: str = "spin"                       # what a PMD without work does (Sluice alone)
     idle_timeout: int = 10                   # seconds until a flow without packets goes
 
     @property

@@ -28,7 +28,7 @@ class Sluice(Contender):
         pins = [{"port": f"vm{i + 1}", "queue": 0, "core": core} for i, core in enumerate(setting.pins)]
         file = self.directory / "sluice.yaml"
         file.write_text("\n".join([
-            f"pmd: {{cores: {json.dumps(setting.cores)}, idle: spin, pin: {json.dumps(pins)}}}",
+            f"pmd: {{cores: {json.dumps(setting.cores)}, idle: {setting.idle}, pin: {json.dumps(pins)}}}",
             # Between VMs no buffer is used; devices have theirs in hugepages, as OVS has all.
             f"memory: {{hugepages: {json.dumps(work.has_device)}}}",
             f"flows: {{limit: {self.FLOW_LIMIT}, idle_timeout: {setting.idle_timeout} s}}",

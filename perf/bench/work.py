@@ -69,7 +69,7 @@ WORKS = (
     Work("flows-1k", f"64 B, 2 × 1,000 flows, {IPV4}", 0.45, flows=1_000, rules=READS_ADDRESSES, ovs=f"{MASKED}, emc-insert-inv-prob=10",
          ovs_config=QUICK_EMC, testpmd=False),
     Work("flows-10k", "2 × 10,000", 0.40, flows=10_000, rules=READS_ADDRESSES, ovs=f"{MASKED}, emc-insert-inv-prob=10",
-         ovs_config=QUICK_EMC, testpmd=False, warm_up=2),
+         ovs_config=QUICK_EMC, testpmd=False, warm_up=3),
     Work("flows-100k", "2 × 100,000", 0.10, flows=100_000, rules=READS_ADDRESSES, ovs=MASKED, testpmd=False, warm_up=3),
     Work("flows-500k", "2 × 500,000", own_target=2.0, flows=500_000, rules=READS_ADDRESSES, ovs=MASKED, testpmd=False, warm_up=8, quick=False),
     Work("flows-10k-tries", "2 × 10,000, the rules on /32", flows=10_000, rules=HOST_RULES, ovs=MASKED, testpmd=False, warm_up=1, quick=False),
