@@ -12,9 +12,7 @@ PendingFlows::PendingFlows(const PendingLimits& limits)
       buffer_share_(limits.buffers),
       queues_(limits.flows),
       nodes_(limits.buffers),
-      ports_(flowtable::kMaxPorts),
-      free_queue_(0),
-      free_node_(0) {
+      ports_(flowtable::kMaxPorts) {
   for (std::uint32_t i = 0; i < limits.flows; ++i) queues_[i].first = i + 1;
   for (std::uint32_t i = 0; i < limits.buffers; ++i) nodes_[i] = Node{{}, i + 1};
 }

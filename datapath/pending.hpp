@@ -92,8 +92,8 @@ class PendingFlows {
   std::vector<FlowQueue> queues_;
   std::vector<Node> nodes_;
   std::vector<PortUse> ports_;
-  Queue free_queue_;
-  std::uint32_t free_node_;
+  Queue free_queue_ = 0;
+  std::uint32_t free_node_ = 0;
 };
 
 }  // namespace sluice::datapath

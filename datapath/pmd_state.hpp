@@ -66,7 +66,7 @@ struct Pmd::State {
   void free_burst();
   bool take_waiting(PendingFlows::Queue queue);
   void add_to_burst(rte_mbuf* mbuf, flowtable::PortId in_port);
-  [[nodiscard]] ports::PortCounters& counters_of(flowtable::PortId port) { return *view->counters[port]; }
+  [[nodiscard]] ports::PortCounters& counters_of(flowtable::PortId port) const { return *view->counters[port]; }
 
   rte_mempool* const pool;
   flowtable::FlowTable table;

@@ -94,7 +94,7 @@ class PmdSet {
   };
   enum class Locks : std::uint8_t { where_shared, everywhere };
 
-  PmdSet(const PmdConfig& config) : config_(config) {}
+  explicit PmdSet(const PmdConfig& config) : config_(config) {}
   [[nodiscard]] std::set<flowtable::PortId> moving_to(const std::vector<Polled>& next) const;
   void wait_for_decisions(const std::set<flowtable::PortId>& taken) const;
   [[nodiscard]] std::vector<Polled> assign(const std::vector<PortQueues>& ports) const;
