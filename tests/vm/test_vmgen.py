@@ -54,6 +54,8 @@ def assert_flawless(report):
         assert counts["corrupted"] == counts["duplicated"] == counts["reordered"] == 0, counts
     total = report["total"]
     assert total["offered"] == total["sent"] + total["refused"]
+    receivers = len(report["vms"]) - 1 if report["settings"]["pattern"] == "flood" else 1
+    assert total["expected"] == total["sent"] * receivers
     assert total["received"] > 0.5 * total["expected"], f"most is lost: {total}"
 
 
@@ -145,6 +147,7 @@ def test_it_goes_on_when_the_switch_comes_back_and_the_gap_tells_how_long_that_t
     total = report["total"]
     assert total["corrupted"] == total["reordered"] == 0
     assert total["expected"] == total["received"] + total["lost"]
+    assert total["refused"] > 0 and total["expected"] == total["sent"], "while nobody empties the rings, frames are refused, and were not sent"
     outage = max(i["total"]["longest_gap_us"] for i in generator.events("interval"))
     assert outage == pytest.approx(total["longest_gap_us"], rel=0.001) and outage > 0
     assert 0 < total["longest_gap_at_s"] < report["duration_s"]
