@@ -79,9 +79,6 @@ def world(place, online: str):
         assert two.pings(ADDRESSES[0]) == 3
         two.run(f"ping -i 0.05 -s 1400 {ADDRESSES[0]} >/tmp/pings & echo $! >/tmp/ping.pid")
         yield switch, Hotplug(one, qmp), two
-        two.run("kill -INT $(cat /tmp/ping.pid)")
-        wait_until(lambda: "packet loss" in two.run("tail -3 /tmp/pings"), "ping sums up", 20)
-        assert " 0% packet loss" in two.run("tail -3 /tmp/pings")
         vm.wait_for_traffic()
         lost = {where: count for where, count in switch.drops().items() if where[0] in ("v1", "v2")}
         assert not lost, f"others lost frames: {lost}"

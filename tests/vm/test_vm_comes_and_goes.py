@@ -19,7 +19,7 @@ MAC = "02:00:00:00:09:01"
 
 @dataclasses.dataclass
 class Holdings:
-    """What the switch's process has of the kernel."""
+    """What the switch's processes, the keeper and the worker, have of the kernel."""
     descriptors: int
     threads: int
     mappings: int
@@ -27,10 +27,10 @@ class Holdings:
 
     @classmethod
     def of(cls, switch: Switch) -> "Holdings":
-        process = pathlib.Path(f"/proc/{switch.pid}")
-        memory = re.search(r"VmRSS:\s+(\d+) kB", (process / "status").read_text())
-        return cls(len(os.listdir(process / "fd")), len(os.listdir(process / "task")),
-                   len((process / "maps").read_text().splitlines()), int(memory.group(1)))
+        processes = [pathlib.Path(f"/proc/{pid}") for pid in {switch.pid, switch.worker_pid}]
+        memory = [re.search(r"VmRSS:\s+(\d+) kB", (each / "status").read_text()) for each in processes]
+        return cls(sum(len(os.listdir(each / "fd")) for each in processes), sum(len(os.listdir(each / "task")) for each in processes),
+                   sum(len((each / "maps").read_text().splitlines()) for each in processes), sum(int(each.group(1)) for each in memory))
 
 
 def come_and_go(switch: Switch, port: VirtioUser) -> None:
