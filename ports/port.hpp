@@ -37,6 +37,14 @@ class Port {
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
 
+  // A port that can be followed by a successor's in another process (ports/vhost/estate.hpp) is made in two steps.
+  /// Takes itself up: has had nothing to do with anybody before. The PMDs do not poll it yet.
+  virtual void activate() {}
+  /// For a successor: touches nothing any more from here on. PMDs must have stopped.
+  virtual void leave() {}
+  /// There will be no successor: goes on.
+  virtual void stay() {}
+
   /// The queues that are there now. A PMD polls each Rx queue; it transmits to one of the Tx queues.
   [[nodiscard]] virtual std::vector<RxQueue> rx_queues() = 0;
   [[nodiscard]] virtual std::vector<TxQueue> tx_queues() = 0;

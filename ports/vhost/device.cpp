@@ -1,14 +1,11 @@
 #include "ports/vhost/device.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "ports/vhost/eventfd.hpp"
 #include "ports/vhost/feature_names.hpp"
 #include "ports/vhost/hex.hpp"
 
@@ -23,21 +20,6 @@ T read(const Message& message) {
   T value;
   std::memcpy(&value, message.payload.data(), sizeof value);
   return value;
-}
-
-/// An eventfd, made non-blocking: writing to anything else could hold up a PMD.
-tl::expected<void, std::string> take_eventfd(int fd) {
-  std::array<char, 64> target{};
-  const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  const ssize_t length = ::readlink(link.c_str(), target.data(), target.size() - 1);
-  if (length < 0 || std::string(target.data()) != "anon_inode:[eventfd]") {
-    return tl::unexpected("the fd is '" + std::string(target.data()) + "', an eventfd is needed");
-  }
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
-    return tl::unexpected(std::string("the eventfd cannot be made non-blocking: ") + std::strerror(errno));
-  }
-  return {};
 }
 
 std::string count_text(std::uint64_t min, std::uint64_t max) {
@@ -89,11 +71,13 @@ std::string check_header(const MessageHeader& header) {
   return {};
 }
 
-Device::Device(const Options& options, Events events, PortState& state)
+Device::Device(const Options& options, Events events, Estate& estate)
     : options_(options),
       events_(std::move(events)),
-      state_(state),
-      rings_(state, 2 * options.queue_pairs, options.alarm_eventfd, events_.wait_for_pmds) {}
+      estate_(estate),
+      state_(estate.state()),
+      slots_(estate),
+      rings_(estate, 2 * options.queue_pairs, options.alarm_eventfd, events_.wait_for_pmds) {}
 
 Outcome Device::handle(Message message) {
   if (std::string wrong = check_header(message.header); !wrong.empty()) return {std::nullopt, wrong};
@@ -159,10 +143,42 @@ Device::Result Device::dispatch(const MessageShape& shape, Message& message) {
 }
 
 void Device::reset() {
+  if (rings_.log() != nullptr) estate_.forget(Heirloom::dirty_log, 0);
   rings_.reset();
-  state_ = PortState{};
+  slots_.clear();
+  clear_connection(state_);
   numa_node_ = -1;
   tell_if_queues_changed();
+}
+
+// ---- taking up what a process before us has left ----
+
+Device::Done Device::prepare() {
+  if (const std::uint64_t extra = state_.features & ~kFeatures; extra != 0) {
+    return tl::unexpected("features " + feature_names(extra) + " (" + hex(extra) + ") are not offered any more");
+  }
+  if (const std::uint64_t extra = state_.protocol_features & ~kProtocolFeatures; extra != 0) {
+    return tl::unexpected("protocol features " + hex(extra) + " are not offered any more");
+  }
+  auto memory = slots_.resume();
+  if (!memory) return tl::unexpected(memory.error());
+  memory->notify_when_lost(options_.alarm_eventfd);
+  Rings::Log log;
+  if (state_.log_size != 0) {
+    auto mapped = DirtyLog::map(estate_.take(Heirloom::dirty_log, 0).release(), state_.log_offset, state_.log_size);
+    if (!mapped) return tl::unexpected(mapped.error());
+    log = std::move(*mapped);
+    log->notify_when_lost(options_.alarm_eventfd);
+  }
+  return rings_.prepare(std::make_shared<const GuestMemory>(std::move(*memory)), std::move(log));
+}
+
+Device::Done Device::take_over() {
+  slots_.forget_strays();
+  if (Done published = rings_.publish_prepared(); !published) return published;
+  find_node(*rings_.memory());
+  tell_if_queues_changed();
+  return {};
 }
 
 // ---- features ----
@@ -184,7 +200,7 @@ Device::Done Device::set_protocol_features(std::uint64_t features) {
   if (const std::uint64_t extra = features & ~kProtocolFeatures; extra != 0) {
     return tl::unexpected("protocol features " + hex(extra) + " were not offered");
   }
-  state_.protocol_features = features;
+  commit(state_.protocol_features, features);
   return {};
 }
 
@@ -239,11 +255,13 @@ Device::Done Device::rem_mem_reg(Message& message) {
 Device::Done Device::use_memory(GuestMemory memory, Rings::Uncovered uncovered) {
   memory.notify_when_lost(options_.alarm_eventfd);
   auto shared = std::make_shared<const GuestMemory>(std::move(memory));
-  const auto entries = shared->entries();
   find_node(*shared);
-  if (Done moved = rings_.move_to(shared, rings_.log(), state_.features, uncovered); !moved) return moved;
-  state_.regions = static_cast<std::uint32_t>(entries.size());
-  for (std::size_t i = 0; i < entries.size(); ++i) state_.memory[i] = entries[i].region;
+  slots_.prepare(*shared);
+  if (Done moved = rings_.move_to(shared, rings_.log(), state_.features, uncovered); !moved) {
+    slots_.cancel();
+    return moved;
+  }
+  slots_.commit();
   return {};
 }
 
@@ -262,8 +280,11 @@ Device::Done Device::set_log_base(Message& message) {
   if (Done moved = rings_.move_to(rings_.memory(), *log, state_.features, Rings::Uncovered::refuse); !moved) {
     return moved;
   }
-  state_.log_size = description.size;
+  // In between there is no log, as far as a successor knows; it handles this message again before it writes anything.
+  commit(state_.log_size, std::uint64_t{0});
+  estate_.keep(Heirloom::dirty_log, 0, (*log)->fd());
   state_.log_offset = description.offset;
+  commit(state_.log_size, description.size);
   return {};
 }
 
@@ -341,7 +362,7 @@ Device::Done Device::send_rarp(std::uint64_t payload) {
 Device::Done Device::set_status(std::uint64_t status) {
   if (status > 0xff) return tl::unexpected("status " + hex(status) + ", must be 8 bits");
   // Kept to be read back. A status of 0 stops nothing: QEMU 7.2 sends it before it asks the rings for their positions.
-  state_.status = static_cast<std::uint8_t>(status);
+  state_.status = static_cast<std::uint32_t>(status);
   return {};
 }
 

@@ -18,8 +18,9 @@
 
 #include "ports/port.hpp"
 #include "ports/unique_fd.hpp"
+#include "ports/vhost/estate.hpp"
 #include "ports/vhost/message.hpp"
-#include "ports/vhost/port_state.hpp"
+#include "ports/vhost/region_slots.hpp"
 #include "ports/vhost/rings.hpp"
 
 namespace sluice::ports::vhost {
@@ -63,12 +64,20 @@ class Device {
     std::function<void(int node)> moved_to_node = [](int) {};
   };
 
-  /// `state` outlives the device and is its alone.
-  Device(const Options& options, Events events, PortState& state);
+  /// What the device is, is in `estate`, which outlives it and is its alone.
+  Device(const Options& options, Events events, Estate& estate);
 
+  /// The same message handled again, as by a successor that finds it in the socket still, changes nothing.
   [[nodiscard]] Outcome handle(Message message);
   /// The front end is gone: takes all rings back, frees its memory and fds, forgets what was negotiated.
   void reset();
+
+  using Done = tl::expected<void, std::string>;
+  /// Takes up the connection that the estate knows, in two steps. The first checks it all as if the front end had just
+  /// said it, maps the memory and makes the rings; it changes nothing that anybody sees, and may be repeated. The
+  /// second has PMDs go on where the rings stand by then. An error says why this connection cannot go on: reset() it.
+  [[nodiscard]] Done prepare();
+  [[nodiscard]] Done take_over();
 
   /// Rings of the guest's transmit queues that run: what the switch receives from.
   [[nodiscard]] std::vector<VhostQueue*> rx_queues();
@@ -95,7 +104,6 @@ class Device {
  private:
   using Answer = std::optional<std::uint64_t>;
   using Result = tl::expected<Answer, std::string>;
-  using Done = tl::expected<void, std::string>;
 
   Result dispatch(const MessageShape& shape, Message& message);
   Done set_features(std::uint64_t features);
@@ -117,7 +125,9 @@ class Device {
 
   Options options_;
   Events events_;
+  Estate& estate_;
   PortState& state_;
+  RegionSlots slots_;
   Rings rings_;
   int numa_node_ = -1;
   std::vector<VhostQueue*> told_rx_;  ///< the lists that queues_changed was last called for

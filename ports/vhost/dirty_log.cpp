@@ -14,6 +14,8 @@ tl::expected<std::shared_ptr<DirtyLog>, std::string> DirtyLog::map(int fd, std::
   return log;
 }
 
+int DirtyLog::fd() const { return mapping_->fd(); }
+
 bool DirtyLog::lost() const { return mapping_->lost(); }
 
 void DirtyLog::notify_when_lost(int eventfd) const { mapping_->notify_when_lost(eventfd); }

@@ -37,6 +37,8 @@ class DirtyLog {
     return size != 0 && guest_phys_addr + (size - 1) >= guest_phys_addr &&
            (guest_phys_addr + (size - 1)) / kPageSize / 8 < size_;
   }
+  /// Of its file.
+  [[nodiscard]] int fd() const;
   /// True once the log's file was cut off under us.
   [[nodiscard]] bool lost() const;
   /// Writes to this eventfd when that happens; it must outlive every access to the log.

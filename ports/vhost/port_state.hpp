@@ -1,14 +1,18 @@
 // PortState: all of a vhost-user port that has to outlive the process that serves it, beside its file descriptors.
 // One plain struct, so that it can live in memory that is handed to a successor.
 //
-// Written by the control thread; the rings' positions by the PMDs that own the queues.
+// Written by the control thread; the rings' positions by the PMDs that own the queues. The writer may die between any
+// two instructions, so that every change that takes more than one store is made up somewhere else first and becomes
+// true by one store (commit), or is written down first and finished by whoever comes after (store_ring).
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <type_traits>
 
 #include "ports/vhost/guest_memory.hpp"
+#include "ports/vhost/message.hpp"
 #include "ports/vhost/vring.hpp"
 
 namespace sluice::ports::vhost {
@@ -32,24 +36,86 @@ struct RingState {
   std::uint8_t started = 0;  ///< its position is set, and PMDs work it whenever its memory is there
   std::uint8_t enabled = 0;
   std::uint16_t reserved = 0;
+
+  friend bool operator==(const RingState&, const RingState&) = default;
 };
 
-struct PortState {
-  static constexpr std::uint32_t kLayout = 1;
+/// What a message leaves undone if the process dies in the middle of it.
+enum class Phase : std::uint32_t {
+  /// Nothing. A message that was being handled is still in the socket, and handling it once more does no harm.
+  rest = 0,
+  /// A reply is being sent, and the message taken out of the socket: whether that has happened cannot be known.
+  settling,
+  /// The connection is being closed.
+  closing,
+};
 
-  std::uint32_t layout = kLayout;
-  std::uint32_t regions = 0;
+/// Regions that are there, one bit for each slot.
+inline constexpr unsigned kRegionSlots = GuestMemory::kMaxRegions + kMaxTableRegions;
+using RegionSet = std::array<std::uint64_t, (kRegionSlots + 63) / 64>;
+
+struct alignas(4096) PortState {
+  static constexpr std::uint32_t kLayout = 2;
+  static constexpr std::size_t kPathSize = 112;
+
+  std::uint32_t layout = 0;  ///< kLayout; 0: never used
+  Phase phase = Phase::rest;
+  /// Counted up before and after every change by the control thread: a successor that has prepared itself by this
+  /// state while it was in use knows whether it has to look again.
+  std::uint64_t generation = 0;
+
+  // Whose state this is: of a port with another socket it is not taken up.
+  std::array<char, kPathSize> path{};  ///< of the socket, with a final 0
+  std::uint8_t client = 0;
+  std::array<std::uint8_t, 7> reserved{};
+  std::uint64_t listener_device = 0;  ///< server: of the socket's file
+  std::uint64_t listener_inode = 0;
+
+  // The connection: what was negotiated, and the memory.
   std::uint64_t features = 0;
   std::uint64_t protocol_features = 0;
   std::uint64_t log_size = 0;  ///< 0: no log
   std::uint64_t log_offset = 0;
-  std::uint32_t mtu = 0;    ///< of NET_SET_MTU; 0: none
-  std::uint8_t status = 0;  ///< of SET_STATUS
-  std::array<std::uint8_t, 3> reserved{};
+  std::uint32_t mtu = 0;     ///< of NET_SET_MTU; 0: none
+  std::uint32_t status = 0;  ///< of SET_STATUS, 8 bits
+  std::uint32_t table = 0;   ///< which of `tables` counts, 0 or 1
+  std::uint32_t staged = 0;  ///< 1 + index of the ring that is to become `next`; 0: none
+  RingState next;
+  std::array<RegionSet, 2> tables{};
+  std::array<MemoryRegion, kRegionSlots> regions{};
   std::array<RingState, kMaxRings> rings{};
   std::array<RingProgress, kMaxRings> progress{};
-  std::array<MemoryRegion, GuestMemory::kMaxRegions> memory{};  ///< the first `regions` of them
 };
 static_assert(std::is_trivially_copyable_v<PortState>);
+
+/// Stores a word of the state, after everything that was written before and before everything that is written later.
+/// That is what a successor sees of a process that was killed: what its instructions did, in their order.
+template <typename T>
+void commit(T& word, T value) {
+  static_assert(sizeof(T) <= 8);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  // release: for a successor that prepares itself while we still run.
+  std::atomic_ref<T>(word).store(value, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+/// Makes `next` the state of a ring, wholly or not at all.
+void store_ring(PortState& state, unsigned index, const RingState& next);
+/// Finishes a store_ring() in which the process before us died.
+void finish_store(PortState& state);
+/// Forgets the connection; what was kept for it is the caller's to forget.
+void clear_connection(PortState& state);
+
+/// Counts the generation up at its begin and at its end.
+class Change {
+ public:
+  explicit Change(PortState& state) : state_(state) { commit(state_.generation, state_.generation + 1); }
+  ~Change() { commit(state_.generation, state_.generation + 1); }
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+
+ private:
+  PortState& state_;
+};
 
 }  // namespace sluice::ports::vhost

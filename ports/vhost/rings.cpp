@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ports/vhost/eventfd.hpp"
 #include "ports/vhost/vring_maker.hpp"
 
 namespace sluice::ports::vhost {
@@ -20,12 +21,12 @@ bool is_packed(std::uint64_t features) { return (features & feature::kRingPacked
 
 }  // namespace
 
-Rings::Rings(PortState& state, unsigned count, int alarm, std::function<void()> wait_for_pmds)
-    : state_(state), wait_for_pmds_(std::move(wait_for_pmds)), rings_(count), queues_(count) {
+Rings::Rings(Estate& estate, unsigned count, int alarm, std::function<void()> wait_for_pmds)
+    : estate_(estate), state_(estate.state()), wait_for_pmds_(std::move(wait_for_pmds)), rings_(count), queues_(count) {
   for (unsigned i = 0; i < count; ++i) queues_[i].alarm = alarm;
 }
 
-Rings::~Rings() { reset(); }
+Rings::~Rings() { take_all_back(); }
 
 Rings::Result Rings::check_index(std::uint32_t index) const {
   if (index < rings_.size()) return {};
@@ -58,8 +59,7 @@ bool Rings::ready(const RingState& state, const Place& place) {
 
 tl::expected<Rings::Plan, std::string> Rings::plan(unsigned index, const RingState& state, const Place& place,
                                                    int call_fd, int err_fd) {
-  RingProgress* const progress = &state_.progress[index];
-  auto vring = make_vring(state, {place.features, place.memory, place.log, progress, call_fd, err_fd});
+  auto vring = make_vring(state, {place.features, place.memory, place.log, &state_.progress[index], call_fd, err_fd});
   if (!vring) return ring_error(index, vring.error());
   Plan plan{index, std::make_unique<Vring>(*vring), {}, state.started == 0};
   if (plan.starts) {
@@ -76,17 +76,10 @@ void Rings::carry_out(Plan plan, std::vector<std::unique_ptr<Vring>>& retired) {
   RingPosition& position = state_.progress[plan.index].position;
   const bool appears = plan.vring != nullptr && ring.vring == nullptr;
   if (plan.starts && plan.vring != nullptr) {
-    position = plan.position;
-    state_.rings[plan.index].started = 1;
+    start_at(plan.index, plan.position);
     queue.broken = false;
   }
-  if (appears) {
-    // For a loop at least no PMD has seen a ring here: the queue's own words are ours to set.
-    queue.region_hint = queue.table_hint = 0;
-    queue.taken = position;
-    queue.receiving = nullptr;
-    suppress_kicks(*plan.vring);
-  }
+  if (appears) appear(plan.index, *plan.vring);
   Vring* const published = plan.vring.get();
   // release: a PMD that sees the ring sees what is in it.
   queue.vring.store(published, std::memory_order_release);
@@ -98,16 +91,32 @@ void Rings::carry_out(Plan plan, std::vector<std::unique_ptr<Vring>>& retired) {
   }
 }
 
+void Rings::start_at(unsigned index, const RingPosition& position) {
+  RingProgress& progress = state_.progress[index];
+  progress.position = position;
+  progress.journal.count = 0;
+  commit(state_.rings[index].started, std::uint8_t{1});
+}
+
+/// For a loop at least no PMD has seen a ring here: the queue's own words are ours to set.
+void Rings::appear(unsigned index, Vring& vring) {
+  VhostQueue& queue = queues_[index];
+  queue.region_hint = queue.table_hint = 0;
+  queue.taken = state_.progress[index].position;
+  queue.receiving = nullptr;
+  suppress_kicks(vring);
+}
+
 Rings::Result Rings::change(unsigned index, const RingState& next) {
   Ring& ring = rings_[index];
   const bool waits_for_memory = next.started != 0 && ring.vring == nullptr;
   if (!ready(next, here())) {
-    state_.rings[index] = next;
+    store_ring(state_, index, next);
     return {};
   }
   auto planned = plan(index, next, here(), ring.call.get(), ring.err.get());
   if (!planned && !waits_for_memory) return tl::unexpected(planned.error());
-  state_.rings[index] = next;
+  store_ring(state_, index, next);
   if (!planned) return {};
   std::vector<std::unique_ptr<Vring>> retired;
   carry_out(std::move(*planned), retired);
@@ -131,7 +140,7 @@ Rings::Result Rings::move_to(Memory memory, Log log, std::uint64_t features, Unc
       plans.push_back(Plan{i, nullptr, {}, false});
     }
   }
-  state_.features = features;
+  commit(state_.features, features);
   std::vector<std::unique_ptr<Vring>> retired;
   for (Plan& plan : plans) carry_out(std::move(plan), retired);
   std::swap(memory_, memory);
@@ -145,20 +154,81 @@ void Rings::take_back(unsigned index) {
   queues_[index].vring.store(nullptr, std::memory_order_release);
 }
 
-void Rings::reset() {
+void Rings::take_all_back() {
   bool published = false;
   for (unsigned i = 0; i < rings_.size(); ++i) {
     published |= rings_[i].vring != nullptr;
     take_back(i);
   }
   if (published) wait_for_pmds_();
+}
+
+void Rings::reset() {
+  take_all_back();
   for (unsigned i = 0; i < rings_.size(); ++i) {
+    for (const auto& [kind, fd] :
+         {std::pair(Heirloom::kick, &rings_[i].kick), std::pair(Heirloom::call, &rings_[i].call),
+          std::pair(Heirloom::err, &rings_[i].err)}) {
+      if (*fd) estate_.forget(kind, i);
+    }
     rings_[i] = Ring{};
-    state_.rings[i] = RingState{};
-    state_.progress[i] = RingProgress{};
   }
   memory_.reset();
   log_.reset();
+}
+
+void Rings::keep(Heirloom kind, std::uint32_t index, const UniqueFd& fd) {
+  fd ? estate_.keep(kind, index, fd.get()) : estate_.forget(kind, index);
+}
+
+// ---- taking up what a process before us has left ----
+
+Rings::Result Rings::prepare(Memory memory, Log log) {
+  memory_ = std::move(memory);
+  log_ = std::move(log);
+  for (unsigned i = 0; i < kMaxRings; ++i) {
+    const RingState& state = state_.rings[i];
+    if (state.kicked != 0 && i >= rings_.size()) {
+      return ring_error(i, "it runs, but the port has " + std::to_string(rings_.size()) + " rings now");
+    }
+    if (i >= rings_.size()) continue;
+    Ring& ring = rings_[i] = Ring{};
+    for (const auto& [kind, fd] : {std::pair(Heirloom::kick, &ring.kick), std::pair(Heirloom::call, &ring.call),
+                                   std::pair(Heirloom::err, &ring.err)}) {
+      *fd = estate_.take(kind, i);
+      if (!*fd) continue;
+      if (auto taken = take_eventfd(fd->get()); !taken) return ring_error(i, taken.error());
+    }
+    if (!ready(state, here())) continue;
+    auto planned = plan(i, state, here(), ring.call.get(), ring.err.get());
+    if (planned) ring.prepared = std::move(planned->vring);  // else its memory is away: so it was
+  }
+  return {};
+}
+
+Rings::Result Rings::publish_prepared() {
+  for (unsigned i = 0; i < rings_.size(); ++i) {
+    Ring& ring = rings_[i];
+    if (ring.prepared == nullptr) continue;
+    const RingState& state = state_.rings[i];
+    if (state.started != 0) {
+      if (auto resumed = resume_ring(*ring.prepared); !resumed) return ring_error(i, resumed.error());
+    } else {  // the front end's last word had all but started it
+      const auto start = start_position(state, *ring.prepared);
+      if (!start) return ring_error(i, start.error());
+      start_at(i, *start);
+    }
+    appear(i, *ring.prepared);
+  }
+  for (unsigned i = 0; i < rings_.size(); ++i) {
+    Ring& ring = rings_[i];
+    if (ring.prepared == nullptr) continue;
+    ring.vring = std::move(ring.prepared);
+    // release: a PMD that sees the ring sees what is in it.
+    queues_[i].vring.store(ring.vring.get(), std::memory_order_release);
+    kick(queues_[i], *ring.vring);
+  }
+  return {};
 }
 
 // ---- the messages ----
@@ -210,7 +280,6 @@ Rings::Result Rings::set_base(const VringState& message) {
 
 tl::expected<std::uint32_t, std::string> Rings::get_base(const VringState& message) {
   if (auto known = check_index(message.index); !known) return tl::unexpected(known.error());
-  RingState& state = state_.rings[message.index];
   Ring& ring = rings_[message.index];
   const bool packed = is_packed(state_.features);
   if (ring.vring != nullptr) {
@@ -218,20 +287,24 @@ tl::expected<std::uint32_t, std::string> Rings::get_base(const VringState& messa
     wait_for_pmds_();
     ring.vring.reset();
   }
-  if (state.started != 0) {
-    state.base = vring_base(state_.progress[message.index].position, packed);
-  } else if (state.base_set == 0) {
-    state.base = fresh_vring_base(packed);
+  RingState next = state_.rings[message.index];
+  if (next.started != 0) {
+    next.base = vring_base(state_.progress[message.index].position, packed);
+  } else if (next.base_set == 0) {
+    next.base = fresh_vring_base(packed);
   }
-  state.base_set = 1;
-  state.started = state.kicked = 0;
+  next.base_set = 1;
+  next.started = next.kicked = 0;
+  store_ring(state_, message.index, next);
+  if (ring.kick) estate_.forget(Heirloom::kick, message.index);
   ring.kick.reset();
-  return state.base;
+  return next.base;
 }
 
 Rings::Result Rings::set_kick(std::uint32_t index, UniqueFd fd) {
   if (auto known = check_index(index); !known) return known;
   rings_[index].kick = std::move(fd);  // no PMD looks at it
+  keep(Heirloom::kick, index, rings_[index].kick);
   RingState next = state_.rings[index];
   if (next.started != 0) return {};
   next.kicked = 1;
@@ -240,24 +313,30 @@ Rings::Result Rings::set_kick(std::uint32_t index, UniqueFd fd) {
   return change(index, next);
 }
 
-Rings::Result Rings::replace_fd(std::uint32_t index, UniqueFd Ring::*member, UniqueFd fd) {
+Rings::Result Rings::replace_fd(std::uint32_t index, UniqueFd Ring::*member, Heirloom kind, UniqueFd fd) {
   if (auto known = check_index(index); !known) return known;
   Ring& ring = rings_[index];
   std::swap(ring.*member, fd);
-  if (ring.vring == nullptr) return {};
-  auto changed = change(index, state_.rings[index]);
-  if (!changed) std::swap(ring.*member, fd);
-  return changed;  // and now, when no PMD uses it any more, the fd of before is closed
+  if (ring.vring != nullptr) {
+    if (auto changed = change(index, state_.rings[index]); !changed) {
+      std::swap(ring.*member, fd);
+      return changed;
+    }
+  }
+  keep(kind, index, ring.*member);
+  return {};  // and now, when no PMD uses it any more, the fd of before is closed
 }
 
 Rings::Result Rings::set_call(std::uint32_t index, UniqueFd fd) {
-  auto replaced = replace_fd(index, &Ring::call, std::move(fd));
+  auto replaced = replace_fd(index, &Ring::call, Heirloom::call, std::move(fd));
   // What was used before this fd was known has not been told to anybody.
   if (replaced && rings_[index].vring != nullptr) kick(queues_[index], *rings_[index].vring);
   return replaced;
 }
 
-Rings::Result Rings::set_err(std::uint32_t index, UniqueFd fd) { return replace_fd(index, &Ring::err, std::move(fd)); }
+Rings::Result Rings::set_err(std::uint32_t index, UniqueFd fd) {
+  return replace_fd(index, &Ring::err, Heirloom::err, std::move(fd));
+}
 
 Rings::Result Rings::set_enable(const VringState& message) {
   if (auto known = check_index(message.index); !known) return known;

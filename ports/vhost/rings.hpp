@@ -16,6 +16,7 @@
 #include <tl/expected.hpp>
 
 #include "ports/unique_fd.hpp"
+#include "ports/vhost/estate.hpp"
 #include "ports/vhost/message.hpp"
 #include "ports/vhost/node_pages.hpp"
 #include "ports/vhost/port_state.hpp"
@@ -29,9 +30,10 @@ class Rings {
   using Memory = std::shared_ptr<const GuestMemory>;
   using Log = std::shared_ptr<DirtyLog>;
 
-  /// `count` rings, at most kMaxRings; their states are the first of `state.rings`. `state` outlives this.
-  /// `alarm`: an eventfd that a PMD writes when a guest has held it up; -1: none.
-  Rings(PortState& state, unsigned count, int alarm, std::function<void()> wait_for_pmds);
+  /// `count` rings, at most kMaxRings; their states are the first of the estate's, and their eventfds are kept there.
+  /// `estate` outlives this. `alarm`: an eventfd that a PMD writes when a guest has held it up; -1: none.
+  Rings(Estate& estate, unsigned count, int alarm, std::function<void()> wait_for_pmds);
+  /// Takes all rings back. What the estate has of them stays as it is: see reset().
   ~Rings();
   Rings(const Rings&) = delete;
   Rings& operator=(const Rings&) = delete;
@@ -59,6 +61,13 @@ class Rings {
   /// Takes all rings back, and forgets all about them. When this returns no PMD uses the memory or the log.
   void reset();
 
+  /// Takes up the rings that the estate knows, in two steps. The first makes all that takes time and changes nothing
+  /// that anybody sees; a ring whose memory is not there waits for it. An error: they cannot be taken up.
+  [[nodiscard]] Result prepare(Memory memory, Log log);
+  /// The second publishes them where they stand by now, and interrupts each driver once: whoever worked the ring before
+  /// may have died between the used index and the eventfd.
+  [[nodiscard]] Result publish_prepared();
+
   [[nodiscard]] const Memory& memory() const { return memory_; }
   [[nodiscard]] const Log& log() const { return log_; }
   [[nodiscard]] unsigned count() const { return static_cast<unsigned>(rings_.size()); }
@@ -76,7 +85,8 @@ class Rings {
  private:
   struct Ring {
     std::unique_ptr<Vring> vring;  ///< what is published; null: nothing
-    UniqueFd kick;                 ///< kept for a successor; we poll
+    std::unique_ptr<Vring> prepared;
+    UniqueFd kick;  ///< for a successor; we poll
     UniqueFd call;
     UniqueFd err;
   };
@@ -100,9 +110,14 @@ class Rings {
                                                      int call_fd, int err_fd);
   void carry_out(Plan plan, std::vector<std::unique_ptr<Vring>>& retired);
   void take_back(unsigned index);
+  void take_all_back();
   [[nodiscard]] Result change(unsigned index, const RingState& next);
-  [[nodiscard]] Result replace_fd(std::uint32_t index, UniqueFd Ring::*member, UniqueFd fd);
+  [[nodiscard]] Result replace_fd(std::uint32_t index, UniqueFd Ring::*member, Heirloom kind, UniqueFd fd);
+  void keep(Heirloom kind, std::uint32_t index, const UniqueFd& fd);
+  void start_at(unsigned index, const RingPosition& position);
+  void appear(unsigned index, Vring& vring);
 
+  Estate& estate_;
   PortState& state_;
   std::function<void()> wait_for_pmds_;
   std::vector<Ring> rings_;

@@ -59,13 +59,37 @@ tl::expected<ListenSocket, std::string> ListenSocket::listen(const std::string& 
     ::unlink(path.c_str());
     return error;
   }
-  return ListenSocket(std::move(fd), path, info.st_dev, info.st_ino);
+  return ListenSocket(std::move(fd), path, info.st_dev, info.st_ino, true);
+}
+
+tl::expected<ListenSocket, std::string> ListenSocket::adopt(UniqueFd fd, const std::string& path, std::uint64_t device,
+                                                            std::uint64_t inode) {
+  sockaddr_un address{};
+  socklen_t size = sizeof address;
+  int listens = 0;
+  socklen_t word = sizeof listens;
+  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+      ::getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &word) != 0) {
+    return failed(path, "what was left of it is no socket");
+  }
+  const sockaddr_un wanted = address_of(path);
+  if (listens == 0 || std::strncmp(address.sun_path, wanted.sun_path, sizeof address.sun_path) != 0) {
+    return tl::unexpected("path '" + path + "': the socket that was left does not listen there");
+  }
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0 || info.st_dev != device || info.st_ino != inode) {
+    return tl::unexpected("path '" + path + "': the file of the socket that was left is gone");
+  }
+  return ListenSocket(std::move(fd), path, device, inode, false);
 }
 
 ListenSocket::~ListenSocket() {
-  if (!fd_) return;  // moved from
+  if (fd_ && ours_) remove_socket(path_, device_, inode_);  // no fd: moved from
+}
+
+void remove_socket(const std::string& path, std::uint64_t device, std::uint64_t inode) {
   struct stat info {};
-  if (::lstat(path_.c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_) ::unlink(path_.c_str());
+  if (::lstat(path.c_str(), &info) == 0 && info.st_dev == device && info.st_ino == inode) ::unlink(path.c_str());
 }
 
 tl::expected<UniqueFd, int> connect_to(const std::string& path) {

@@ -9,6 +9,9 @@
 #include <cstring>
 #include <utility>
 
+#include "ports/vhost/local_estate.hpp"
+#include "ports/vhost/node_pages.hpp"
+
 namespace sluice::ports::vhost {
 namespace {
 
@@ -55,25 +58,34 @@ std::optional<std::uint64_t> RateLimiter::allow() {
   return std::exchange(refused_, 0);
 }
 
-tl::expected<std::unique_ptr<VhostPort>, std::string> VhostPort::create(const VhostPortOptions& options,
-                                                                        const PortHost& host) {
-  const auto fail = [&](const std::string& what) { return tl::unexpected("port '" + options.name + "': " + what); };
-  if (const std::string wrong = check(options); !wrong.empty()) return fail(wrong);
-  UniqueFd alarm(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (!alarm) return fail(std::string("no eventfd: ") + std::strerror(errno));
-  std::optional<ListenSocket> listener;
-  if (options.mode == SocketMode::server) {
-    auto listening = ListenSocket::listen(options.path, options.socket_permissions);
-    if (!listening) return fail(listening.error());
-    listener.emplace(std::move(*listening));
-  }
-  return std::unique_ptr<VhostPort>(new VhostPort(options, host, std::move(listener), std::move(alarm)));
+VhostPort::Result VhostPort::create(const VhostPortOptions& options, const PortHost& host) {
+  auto estate = std::make_unique<LocalEstate>();
+  auto port = prepare(options, host, *estate);
+  if (!port) return port;
+  (*port)->own_estate_ = std::move(estate);
+  (*port)->activate();
+  return port;
 }
 
-VhostPort::VhostPort(VhostPortOptions options, PortHost host, std::optional<ListenSocket> listener, UniqueFd alarm)
+VhostPort::Result VhostPort::prepare(const VhostPortOptions& options, const PortHost& host, Estate& estate) {
+  const auto fail = [&](const std::string& what) { return tl::unexpected("port '" + options.name + "': " + what); };
+  if (const std::string wrong = check(options); !wrong.empty()) return fail(wrong);
+  if (const std::uint32_t layout = estate.state().layout; layout != 0 && layout != PortState::kLayout) {
+    return fail("its state has layout " + std::to_string(layout) + ", this version knows " +
+                std::to_string(PortState::kLayout));
+  }
+  UniqueFd alarm(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!alarm) return fail(std::string("no eventfd: ") + std::strerror(errno));
+  std::unique_ptr<VhostPort> port(new VhostPort(options, host, estate, std::move(alarm)));
+  if (auto opened = port->open_listener(); !opened) return fail(opened.error());
+  port->prepare_connection();
+  return port;
+}
+
+VhostPort::VhostPort(VhostPortOptions options, PortHost host, Estate& estate, UniqueFd alarm)
     : options_(std::move(options)),
       host_(std::move(host)),
-      state_(1),
+      estate_(estate),
       alarm_(std::move(alarm)),
       device_({options_.queue_pairs, options_.mtu, alarm_.get(), options_.queue_size},
               {host_.wait_for_pmds,
@@ -84,32 +96,20 @@ VhostPort::VhostPort(VhostPortOptions options, PortHost host, std::optional<List
                  if (announced && announcements_.allow()) announced(mac);
                },
                [this](Severity severity, const std::string& text) { log(severity, text); },
-               [this](int node) { state_.move_to(node); }},
-              state_[0]),
-      listener_(std::move(listener)) {
-  host_.loop->watch(alarm_.get(), EPOLLIN, [this](std::uint32_t) { answer_alarm(); });
-  if (listener_) {
-    watch_listener();
-  } else {
-    watch_ = std::make_unique<PathWatch>(*host_.loop, options_.path, [this] {
-      attempts_ = 0;
-      if (connection_ == nullptr) try_to_connect();
-    });
-    if (!watch_->works()) {
-      log(Severity::warning, "no inotify instance is left (fs.inotify.max_user_instances); looking for '" +
-                                 options_.path + "' by a timer");
-    }
-    try_to_connect();
-  }
-}
+               [this](int node) { move_pages_to_node(&estate_.state(), sizeof(PortState), node); }},
+              estate) {}
 
 VhostPort::~VhostPort() {
   queues_changed = nullptr;
-  if (timer_ != 0) host_.loop->cancel(timer_);
-  if (listener_) host_.loop->unwatch(listener_->fd());
-  host_.loop->unwatch(alarm_.get());
-  connection_.reset();
-  device_.reset();
+  if (stage_ != Stage::active) return;
+  stop_serving();
+  if (connection_ != nullptr) {
+    close_connection();
+  } else {
+    device_.reset();
+  }
+  if (listener_) estate_.forget(Heirloom::listener, 0);
+  commit(estate_.state().layout, 0U);  // of nobody from now on
 }
 
 void VhostPort::log(Severity severity, const std::string& text) {
@@ -183,21 +183,39 @@ void VhostPort::retry_later() {
 // ---- the connection ----
 
 void VhostPort::connected(UniqueFd socket) {
+  const Change change(estate_.state());
+  estate_.keep(Heirloom::connection, 0, socket.get());
   log(Severity::info, "front end connected");
+  talk(std::move(socket));
+}
+
+void VhostPort::talk(UniqueFd socket) {
   connection_ = std::make_unique<Connection>(
       std::move(socket), *host_.loop, options_.message_deadline,
-      Connection::Handlers{[this](Message message) {
-                             Outcome outcome = device_.handle(std::move(message));
-                             if (outcome.error.empty()) attempts_ = 0;
-                             return outcome;
-                           },
-                           [this](const std::string& reason) { connection_ended(reason); }});
+      Connection::Handlers{
+          [this](Message message) {
+            const Change change(estate_.state());
+            Outcome outcome = device_.handle(std::move(message));
+            if (outcome.error.empty()) attempts_ = 0;
+            return outcome;
+          },
+          [this](const std::string& reason) { connection_ended(reason); },
+          [this](bool settling) { commit(estate_.state().phase, settling ? Phase::settling : Phase::rest); }});
+}
+
+/// The socket last: a front end that sees it closed may take its memory away.
+void VhostPort::close_connection() {
+  const Change change(estate_.state());
+  commit(estate_.state().phase, Phase::closing);
+  device_.reset();
+  connection_->shut_down();
+  connection_.reset();
+  estate_.forget(Heirloom::connection, 0);
+  commit(estate_.state().phase, Phase::rest);
 }
 
 void VhostPort::connection_ended(const std::string& reason) {
-  // The socket last: a front end that sees it closed may take its memory away.
-  device_.reset();
-  connection_.reset();
+  close_connection();
   const std::string why = device_.forgive() ? hold_off() : reason;
   misbehaved_ = !why.empty();
   if (misbehaved_) {

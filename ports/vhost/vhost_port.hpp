@@ -19,8 +19,8 @@
 #include "ports/port.hpp"
 #include "ports/vhost/connection.hpp"
 #include "ports/vhost/device.hpp"
+#include "ports/vhost/estate.hpp"
 #include "ports/vhost/hold_off.hpp"
-#include "ports/vhost/node_pages.hpp"
 #include "ports/vhost/path_watch.hpp"
 #include "ports/vhost/unix_socket.hpp"
 
@@ -60,9 +60,28 @@ class RateLimiter {
 
 class VhostPort final : public Port {
  public:
-  /// Listens, or starts to look for the socket. The error names the port and what would be right.
-  [[nodiscard]] static tl::expected<std::unique_ptr<VhostPort>, std::string> create(const VhostPortOptions& options,
-                                                                                    const PortHost& host);
+  using Result = tl::expected<std::unique_ptr<VhostPort>, std::string>;
+
+  /// A port that is neither a successor nor will have one. Listens, or starts to look for the socket. The error names
+  /// the port and what would be right.
+  [[nodiscard]] static Result create(const VhostPortOptions& options, const PortHost& host);
+
+  // A port with an estate is made in two steps, so that a successor can get ready while its predecessor still runs.
+
+  /// Does what takes time, and changes nothing that the predecessor or the front end would notice.
+  [[nodiscard]] static Result prepare(const VhostPortOptions& options, const PortHost& host, Estate& estate);
+  /// The predecessor, if there is one, has ended or has left: takes the port up as it is by now. The queues are there
+  /// when this returns, and no PMD polls them before. What the estate has of another port, by socket or mode, is given
+  /// up. Whatever is wrong with a connection costs that connection.
+  void activate();
+  /// For a successor: touches nothing any more from here on, not even when it is destroyed. PMDs must have stopped.
+  void leave();
+  /// There will be no successor, as none has been activated: goes on.
+  void stay();
+  /// Gives up the estate of a port that is not to be any more: connection closed, socket removed, all forgotten.
+  static void abandon(Estate& estate);
+
+  /// Ends in order, unless it has left: rings stay where they are, the connection is closed, the socket removed.
   ~VhostPort() override;
 
   [[nodiscard]] std::vector<RxQueue> rx_queues() override;
@@ -71,13 +90,24 @@ class VhostPort final : public Port {
   [[nodiscard]] int numa_node() const override;
 
  private:
-  VhostPort(VhostPortOptions options, PortHost host, std::optional<ListenSocket> listener, UniqueFd alarm);
+  VhostPort(VhostPortOptions options, PortHost host, Estate& estate, UniqueFd alarm);
+
+  // Of a successor: succession.cpp
+  [[nodiscard]] bool known() const;
+  [[nodiscard]] tl::expected<void, std::string> open_listener();
+  void prepare_connection();
+  void begin_state();
+  void take_up_connection();
+  void serve();
+  void stop_serving();
 
   void watch_listener();
   void accept_all();
   void try_to_connect();
   void retry_later();
   void connected(UniqueFd socket);
+  void talk(UniqueFd socket);
+  void close_connection();
   void connection_ended(const std::string& reason);
   void answer_alarm();
   [[nodiscard]] std::string hold_off();
@@ -88,8 +118,9 @@ class VhostPort final : public Port {
   PortHost host_;
   RateLimiter lines_;
   RateLimiter announcements_;
-  NodePages<PortState> state_;  ///< one
-  UniqueFd alarm_;              ///< eventfd: memory was cut off, or a PMD was held up
+  std::unique_ptr<Estate> own_estate_;  ///< of a port without a successor
+  Estate& estate_;
+  UniqueFd alarm_;  ///< eventfd: memory was cut off, or a PMD was held up
   Device device_;
   std::unique_ptr<Connection> connection_;
 
@@ -99,6 +130,12 @@ class VhostPort final : public Port {
   unsigned attempts_ = 0;                 ///< since there was last reason to hope
   bool misbehaved_ = false;               ///< the last connection was closed by us
   HoldOff hold_off_;                      ///< of a front end that held up a PMD
+
+  enum class Stage : std::uint8_t { prepared, active, left };
+  Stage stage_ = Stage::prepared;
+  UniqueFd inherited_;                                        ///< the predecessor's connection
+  std::uint64_t prepared_for_ = 0;                            ///< generation of the state
+  std::optional<tl::expected<void, std::string>> readiness_;  ///< of what was prepared; nothing: look at the state anew
 };
 
 }  // namespace sluice::ports::vhost

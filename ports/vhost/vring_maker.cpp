@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "ports/vhost/hex.hpp"
+#include "ports/vhost/used_journal.hpp"
 
 namespace sluice::ports::vhost {
 namespace {
@@ -138,6 +139,31 @@ tl::expected<RingPosition, std::string> start_position(const RingState& state, c
                       static_cast<std::uint16_t>(available - p.next_avail) <= state.size;
   if (!within) p.next_avail = used;
   return p;
+}
+
+// A worker takes chains in order, gives them back in order and completely, and says so once a burst: the used index
+// first (of a packed ring: what its journal says), then its own position. Whoever dies before that has given nothing
+// back: the burst is taken again, of which some frames may have reached their receivers already, and what was half
+// written into buffers is written anew; so at most one burst comes twice, and nothing is lost. Whoever dies after it
+// has given the burst back, and what is left to be done is to move the position by as many chains.
+//
+// Chains whose head does not exist are taken and not given back: the two indices of a split ring differ by their
+// number, which was counted into the position with the burst that met them. Only a driver that wrote such heads may see
+// chains of that one burst given back twice.
+tl::expected<void, std::string> resume_ring(const Vring& vring) {
+  RingPosition& p = vring.progress->position;
+  if (vring.packed) {
+    if (finish_showing(vring, *vring.progress)) return {};
+    return tl::unexpected("its position, slot " + std::to_string(p.next_used) +
+                          ", and its journal cannot be those of a " + "ring of " + std::to_string(vring.size));
+  }
+  // relaxed: who wrote it is no more.
+  const std::uint16_t used = __atomic_load_n(&vring.used->idx, __ATOMIC_RELAXED);
+  const auto published = static_cast<std::uint16_t>(used - p.next_used);
+  // More than the ring holds: the driver has written where only the device may. The ring's memory is believed.
+  const auto next = published <= vring.size ? static_cast<std::uint16_t>(p.next_avail + published) : used;
+  commit(p, RingPosition{next, used, 1, 1, 0});
+  return {};
 }
 
 std::uint32_t vring_base(const RingPosition& p, bool packed) {

@@ -30,6 +30,10 @@ struct VringSurroundings {
 /// Where a ring starts, by SET_VRING_BASE; a split ring whose memory says that this cannot be: by its used index.
 [[nodiscard]] tl::expected<RingPosition, std::string> start_position(const RingState& state, const Vring& vring);
 
+/// Makes the ring's progress say where it goes on, its worker having ended at whatever instant: vring_maker.cpp says
+/// why this is right. What a packed ring's worker was showing to the driver is finished.
+[[nodiscard]] tl::expected<void, std::string> resume_ring(const Vring& vring);
+
 /// What GET_VRING_BASE answers for a ring that stands at `position`.
 [[nodiscard]] std::uint32_t vring_base(const RingPosition& position, bool packed);
 

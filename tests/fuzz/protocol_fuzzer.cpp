@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "ports/vhost/device.hpp"
+#include "ports/vhost/local_estate.hpp"
 
 namespace {
 
@@ -102,9 +103,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   ram();
   const std::size_t fds_before = open_fds();
   {
-    static PortState state;
-    state = PortState{};
-    Device device({2, 1500, -1}, {[] {}, [] {}, {}, [](Severity, const std::string&) {}}, state);
+    static LocalEstate estate;
+    Device device({2, 1500, -1}, {[] {}, [] {}, {}, [](Severity, const std::string&) {}}, estate);
     Bytes bytes(data, size);
     while (!bytes.empty()) {
       const std::uint32_t request = bytes.next() % 48U;

@@ -6,6 +6,7 @@
 #include "bench.hpp"
 #include "ports/vhost/connection.hpp"
 #include "ports/vhost/device.hpp"
+#include "ports/vhost/local_estate.hpp"
 
 namespace sluice::test {
 namespace {
@@ -34,7 +35,7 @@ class GoodSequence : public Bench {
       : device_({2, 9000, -1},
                 {host_.wait_for_pmds, [this] { ++changes_; },
                  [this](const std::uint8_t (&mac)[6]) { announced_.assign(mac, mac + 6); }, host_.log},
-                state_),
+                estate_),
         connection_(std::move(ends.first), loop_, std::chrono::milliseconds(1000),
                     {[this](ports::vhost::Message m) { return device_.handle(std::move(m)); },
                      [this](const std::string& reason) { ended_ = reason; }}),
@@ -67,7 +68,8 @@ class GoodSequence : public Bench {
     return ::read(eventfd.get(), &count, sizeof count) == 8 ? count : 0;
   }
 
-  ports::vhost::PortState state_;
+  ports::vhost::LocalEstate estate_;
+  ports::vhost::PortState& state_ = estate_.state();
   unsigned changes_ = 0;
   std::vector<std::uint8_t> announced_;
   std::string ended_;

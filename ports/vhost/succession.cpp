@@ -1,0 +1,193 @@
+// How a vhost-user port follows the one that a process before this one had, and how it makes room for the next.
+//
+// What is there to be taken up is a state (PortState) and descriptors, as a process left them that may have been killed
+// between any two instructions. Whatever a message was about to change is either done or not, and the message is still
+// in the socket: the first thing a successor does is to handle it, before any PMD sees the rings. All that cannot be
+// known is whether a reply was sent that was about to be (Phase::settling); that connection is closed.
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "ports/vhost/feature_names.hpp"
+#include "ports/vhost/vhost_port.hpp"
+
+namespace sluice::ports::vhost {
+namespace {
+
+/// Whatever a predecessor keeps for a connection.
+void forget_connection(Estate& estate) {
+  const auto forget = [&](Heirloom kind, unsigned index) {
+    if (estate.take(kind, index)) estate.forget(kind, index);
+  };
+  for (unsigned i = 0; i < kMaxRings; ++i) {
+    for (const Heirloom kind : {Heirloom::kick, Heirloom::call, Heirloom::err}) forget(kind, i);
+  }
+  for (unsigned slot = 0; slot < kRegionSlots; ++slot) forget(Heirloom::memory, slot);
+  forget(Heirloom::dirty_log, 0);
+  forget(Heirloom::connection, 0);
+}
+
+/// Closes the connection of a predecessor, the socket last.
+void close_inherited(Estate& estate, UniqueFd socket) {
+  commit(estate.state().phase, Phase::closing);
+  clear_connection(estate.state());
+  if (socket) ::shutdown(socket.get(), SHUT_RDWR);
+  socket.reset();
+  forget_connection(estate);
+  commit(estate.state().phase, Phase::rest);
+}
+
+}  // namespace
+
+/// Whether the state is that of a port with our socket.
+bool VhostPort::known() const {
+  const PortState& state = estate_.state();
+  return state.layout == PortState::kLayout && options_.path == state.path.data() &&
+         (state.client != 0) == (options_.mode == SocketMode::client);
+}
+
+tl::expected<void, std::string> VhostPort::open_listener() {
+  if (options_.mode != SocketMode::server) return {};
+  if (known()) {
+    if (UniqueFd left = estate_.take(Heirloom::listener, 0)) {
+      const PortState& state = estate_.state();
+      auto adopted = ListenSocket::adopt(std::move(left), options_.path, state.listener_device, state.listener_inode);
+      if (adopted) {
+        listener_.emplace(std::move(*adopted));
+        return {};
+      }
+      log(Severity::warning, adopted.error() + "; listening anew");
+    }
+  }
+  auto listening = ListenSocket::listen(options_.path, options_.socket_permissions);
+  if (!listening) return tl::unexpected(listening.error());
+  listener_.emplace(std::move(*listening));
+  return {};
+}
+
+void VhostPort::prepare_connection() {
+  readiness_.reset();
+  inherited_.reset();
+  const PortState& state = estate_.state();
+  if (!known()) return;
+  prepared_for_ = state.generation;
+  inherited_ = estate_.take(Heirloom::connection, 0);
+  if (inherited_ && state.phase == Phase::rest && state.staged == 0) readiness_ = device_.prepare();
+}
+
+void VhostPort::begin_state() {
+  PortState& state = estate_.state();
+  if (!known()) {
+    abandon(estate_);
+    state.path = {};
+    options_.path.copy(state.path.data(), state.path.size() - 1);
+    state.client = options_.mode == SocketMode::client ? 1 : 0;
+    commit(state.layout, PortState::kLayout);
+  }
+  if (!listener_) return;
+  listener_->own(true);
+  if (state.listener_inode == listener_->inode() && state.listener_device == listener_->device()) return;
+  state.listener_device = listener_->device();
+  state.listener_inode = listener_->inode();
+  estate_.keep(Heirloom::listener, 0, listener_->fd());
+}
+
+void VhostPort::activate() {
+  begin_state();
+  stage_ = Stage::active;
+  PortState& state = estate_.state();
+  if (!readiness_ || prepared_for_ != state.generation) {
+    finish_store(state);
+    prepare_connection();
+  }
+  {
+    const Change change(state);
+    take_up_connection();
+  }
+  serve();
+  if (connection_ != nullptr) connection_->handle_waiting();
+}
+
+void VhostPort::take_up_connection() {
+  const Phase phase = estate_.state().phase;
+  if (!inherited_) {
+    close_inherited(estate_, {});  // there is none, and nothing of one may be left
+    return;
+  }
+  std::string wrong;
+  if (phase != Phase::rest) {
+    wrong = phase == Phase::settling ? "the process before this one ended while it answered a message"
+                                     : "the process before this one ended while it closed the connection";
+  } else if (!*readiness_) {
+    wrong = "the process before this one has left what cannot be taken up: " + readiness_->error();
+  } else if (auto taken = device_.take_over(); !taken) {
+    wrong = "the process before this one has left what cannot be taken up: " + taken.error();
+  }
+  if (wrong.empty()) {
+    unsigned rings = 0;
+    for (unsigned i = 0; i < device_.rings().count(); ++i) rings += device_.rings().ring(i).started;
+    log(Severity::info, "taken up again: " + std::to_string(rings) + (rings == 1 ? " ring" : " rings") + ", features " +
+                            feature_names(estate_.state().features));
+    talk(std::move(inherited_));
+    return;
+  }
+  log(Severity::error, wrong + "; connection closed");
+  device_.reset();
+  close_inherited(estate_, std::move(inherited_));
+}
+
+void VhostPort::serve() {
+  host_.loop->watch(alarm_.get(), EPOLLIN, [this](std::uint32_t) { answer_alarm(); });
+  if (listener_) {
+    watch_listener();
+    return;
+  }
+  watch_ = std::make_unique<PathWatch>(*host_.loop, options_.path, [this] {
+    attempts_ = 0;
+    if (connection_ == nullptr) try_to_connect();
+  });
+  if (!watch_->works()) {
+    log(Severity::warning,
+        "no inotify instance is left (fs.inotify.max_user_instances); looking for '" + options_.path + "' by a timer");
+  }
+  if (connection_ == nullptr) try_to_connect();
+}
+
+void VhostPort::stop_serving() {
+  if (timer_ != 0) host_.loop->cancel(std::exchange(timer_, 0));
+  if (listener_) host_.loop->unwatch(listener_->fd());
+  watch_.reset();
+  host_.loop->unwatch(alarm_.get());
+}
+
+void VhostPort::leave() {
+  if (stage_ != Stage::active) return;
+  stage_ = Stage::left;
+  stop_serving();
+  if (connection_ != nullptr) connection_->pause();
+  if (listener_) listener_->own(false);
+}
+
+void VhostPort::stay() {
+  if (stage_ != Stage::left) return;
+  stage_ = Stage::active;
+  if (listener_) listener_->own(true);
+  serve();
+  if (connection_ == nullptr) return;
+  connection_->go_on();
+  connection_->handle_waiting();
+}
+
+void VhostPort::abandon(Estate& estate) {
+  PortState& state = estate.state();
+  if (state.layout != PortState::kLayout) return;
+  close_inherited(estate, estate.take(Heirloom::connection, 0));
+  state.path.back() = 0;
+  if (state.client == 0) remove_socket(state.path.data(), state.listener_device, state.listener_inode);
+  estate.forget(Heirloom::listener, 0);
+  state.listener_device = state.listener_inode = 0;
+  commit(state.layout, 0U);
+}
+
+}  // namespace sluice::ports::vhost
