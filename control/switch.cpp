@@ -41,6 +41,19 @@ T random_secret() {
   return secret;
 }
 
+/// A device may take its time to open or to close, on the control thread.
+class LongWork {
+ public:
+  explicit LongWork(Heartbeat& heartbeat) : heartbeat_(heartbeat) { set(1); }
+  ~LongWork() { set(0); }
+  LongWork(const LongWork&) = delete;
+  LongWork& operator=(const LongWork&) = delete;
+
+ private:
+  void set(std::uint32_t on) { heartbeat_.long_work.store(on, std::memory_order_relaxed); }
+  Heartbeat& heartbeat_;
+};
+
 /// Cores that this machine does not have, or that we may not use. It is tried, not looked up: a process that was
 /// started on some cores may well run its PMDs on others.
 Expected<void> check_cores(const PmdConfig& pmd) {
@@ -130,13 +143,29 @@ Expected<void> Switch::Impl::set_up(SlowPath& slow) {
   return {};
 }
 
-Expected<void> Switch::Impl::open_ports() {
+/// The one of vhost-user: what of it takes time, and nothing that the worker before us would notice.
+Expected<void> Switch::Impl::prepare_ports() {
+  link.catch_up();
   for (SwitchPort& port : ports.all()) {
-    auto opened = make_port(port.config, host, port_pools);
+    const unsigned slot = link.slot(port.config.name);
+    if (!port.config.vhost_user) continue;
+    auto prepared = prepare_vhost_user(port.config, host, link.estate(slot));
+    if (!prepared) return tl::unexpected(prepared.error());
+    adopt(port, std::move(*prepared));
+  }
+  return {};
+}
+
+/// Of those there are none that could be shared with another worker: they are opened when that has let go of them.
+Expected<void> Switch::Impl::open_ethdevs() {
+  for (SwitchPort& port : ports.all()) {
+    if (port.config.vhost_user) continue;
+    auto opened = open_ethdev(port.config, host, port_pools);
     if (!opened) return tl::unexpected(opened.error());
     adopt(port, std::move(*opened));
     port.in_use = true;
   }
+  pmds.use(ports.queues());
   return {};
 }
 
@@ -165,14 +194,21 @@ Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::E
   impl->prepared = std::make_unique<SlowPath>(
       SlowPathOptions{config.bridge, config.flows, random_secret<std::uint64_t>()}, std::move(links));
   if (auto done = impl->set_up(*impl->prepared); !done) return tl::unexpected(done.error());
+  if (auto done = impl->prepare_ports(); !done) return tl::unexpected(done.error());
   return std::unique_ptr<Switch>(new Switch(std::move(impl)));
 }
 
 Expected<void> Switch::take_up() {
   impl_->slow_path = std::make_unique<SlowPathThread>(std::move(impl_->prepared), [] { return datapath::now_ns(); });
-  if (auto done = impl_->open_ports(); !done) return done;
+  for (SwitchPort& port : impl_->ports.all()) {
+    if (port.port == nullptr) continue;
+    port.port->activate();
+    port.in_use = true;
+  }
+  // Guests do not wait for devices.
   impl_->pmds.use(impl_->ports.queues());
   impl_->pmds.start_threads();
+  if (auto opened = impl_->open_ethdevs(); !opened) return opened;
   impl_->stall_timer = impl_->loop.every(kStallCheck, [i = impl_.get()] { i->pmds.interrupt_stalled(); });
   impl_->leaving_timer = impl_->loop.every(kLeavingCheck, [i = impl_.get()] {
     i->ask_for_forgotten_ids();
@@ -248,10 +284,18 @@ void Switch::add_port(const PortConfig& config, Then<Expected<void>> then) {
   if (const std::string unfit = unfit_for_memory(config, impl_->config.memory); !unfit.empty()) {
     return then(tl::unexpected(Error{fmt::format("port '{}': {}", config.name, unfit)}));
   }
-  auto opened = make_port(config, impl_->host, impl_->port_pools);
-  if (!opened) return then(tl::unexpected(opened.error()));
+  const LongWork work(impl_->link.heartbeat());
+  const unsigned slot = impl_->link.slot(config.name);
+  auto opened = config.vhost_user ? prepare_vhost_user(config, impl_->host, impl_->link.estate(slot))
+                                  : open_ethdev(config, impl_->host, impl_->port_pools);
+  if (!opened) {
+    impl_->link.give_up(slot);
+    return then(tl::unexpected(opened.error()));
+  }
   impl_->names.add(config.name, *id);
-  impl_->adopt(impl_->ports.add(*id, config, nullptr), std::move(*opened));
+  SwitchPort& added = impl_->ports.add(*id, config, nullptr);
+  impl_->adopt(added, std::move(*opened));
+  added.port->activate();
   // The slow path hears of a port before the first PMD polls it.
   impl_->ask<bool>(
       [id = *id, config](SlowPath& slow) {
@@ -275,10 +319,12 @@ void Switch::delete_port(const std::string& name, Then<Expected<void>> then) {
     return then(
         tl::unexpected(Error{fmt::format("port '{}': a rule names it: delete the rule first: {}", name, rule.text)}));
   }
+  const LongWork work(impl_->link.heartbeat());
   SwitchPort gone = impl_->ports.take(name);
   impl_->pmds.use(impl_->ports.queues());
   gone.port->queues_changed = nullptr;
   gone.port.reset();
+  impl_->link.give_up(impl_->link.slot(name));
   impl_->names.remove(gone.id);
   impl_->ask<bool>(
       [id = gone.id](SlowPath& slow) {

@@ -107,6 +107,8 @@ class Switch {
   /// event loop must not run until unpark().
   void park();
   void unpark();
+  /// Once this worker is the one that goes on: ports that the one before had and this one has not are gone for good.
+  void abandon_other_ports();
   /// Shows the keeper that the control thread works, and how far the PMDs are.
   void beat(Heartbeat& heartbeat) const;
 

@@ -64,7 +64,7 @@ Expected<Legacy> legacy(ServiceManager& manager) {
   return Legacy{std::move(*state), std::move(*shared), {}};
 }
 
-int run(const std::string& path, const std::optional<std::string>& socket_path) {
+int run(const std::string& path, const std::optional<std::string>& socket_path, bool leaves_all) {
   // Read once: a worker that follows another gets the same text, whatever has become of the file.
   auto text = read_config_text(path);
   if (!text) return report_errors(path, {text.error().message});
@@ -92,9 +92,12 @@ int run(const std::string& path, const std::optional<std::string>& socket_path) 
                  .config = path,
                  .text = std::move(*kept_text),
                  .recovery = config->recovery,
-                 .control_socket = ports::UniqueFd(::dup(socket->fd()))},
+                 .control_socket = ports::UniqueFd(::dup(socket->fd())),
+                 .leaves_all = leaves_all},
                 manager, std::move(found->state), std::move(found->shared), std::move(found->kept));
-  return keeper.run() == 0 ? kDone : kFailed;
+  const int failed = keeper.run();
+  if (leaves_all && failed == 0) socket->leave_file();
+  return failed == 0 ? kDone : kFailed;
 }
 
 }  // namespace
@@ -104,13 +107,16 @@ void add_run(CLI::App& app, int& exit) {
   struct Options {
     std::string config;
     std::optional<std::string> socket;
+    bool leaves_all = false;
   };
   auto options = std::make_shared<Options>();
   command->add_option("CONFIG", options->config, "The configuration, YAML")->required();
   command->add_option("--socket", options->socket, "The control socket, whatever the configuration says")
       ->option_text("PATH");
+  command->add_flag("--leave-to-service-manager", options->leaves_all,
+                    "At the end, stay connected: systemd keeps all for the next start (FileDescriptorStoreMax=)");
   command->footer(examples({"sluice run /etc/sluice/switch.yaml", "sluice run lab.yaml --socket /tmp/lab.sock"}));
-  command->callback([options, &exit] { exit = run(options->config, options->socket); });
+  command->callback([options, &exit] { exit = run(options->config, options->socket, options->leaves_all); });
 }
 
 }  // namespace sluice::control

@@ -51,6 +51,7 @@ class Worker {
 
  private:
   void work();
+  void obey();
   void on_command(const Command& command);
   [[nodiscard]] bool go_on_after_hand_over();
   void upgrade(const std::string& binary, std::chrono::milliseconds patience, Switch::Then<Expected<void>> then);
@@ -89,27 +90,30 @@ void Worker::work() {
   operations.upgrade = [this](const auto& binary, auto patience, auto then) { upgrade(binary, patience, then); };
   const RpcServer server(loop_, ListeningSocket::borrowed(link_.take(Kept::control_socket)),
                          switch_methods(operations));
-  loop_.watch(link_.fd(), EPOLLIN, [this](std::uint32_t) {
-    while (!hands_over_) {
-      const auto command = link_.receive();
-      if (command) {
-        on_command(*command);
-      } else {
-        if (command.error() == Nothing::ever) loop_.stop();
-        return;
-      }
-    }
-  });
+  loop_.watch(link_.fd(), EPOLLIN, [this](std::uint32_t) { obey(); });
   const auto beat = std::min<std::chrono::nanoseconds>(kLongestBeat, config_.recovery.hang_timeout / 16);
   switch_->beat(link_.heartbeat());
   if (beat.count() > 0) loop_.every(beat, [this] { switch_->beat(link_.heartbeat()); });
   link_.report(Saying::running);
+  switch_->abandon_other_ports();
   link_.let_go_of_inherited();
-  link_.give_up_unclaimed();
+  loop_.post([this] { obey(); });  // what has come meanwhile
   do {
     loop_.run();
   } while (hands_over_ && go_on_after_hand_over());
   loop_.unwatch(link_.fd());
+}
+
+void Worker::obey() {
+  while (!hands_over_) {
+    const auto command = link_.receive();
+    if (command) {
+      on_command(*command);
+    } else {
+      if (command.error() == Nothing::ever) loop_.stop();
+      return;
+    }
+  }
 }
 
 void Worker::on_command(const Command& command) {

@@ -5,6 +5,8 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -21,6 +23,9 @@ constexpr unsigned kLooks = 8;
 /// For a hung worker to log its threads' stacks, and for one that is told to stop to end: SIGTERM promises a second.
 constexpr milliseconds kStackPatience{200};
 constexpr milliseconds kStopPatience{800};
+/// For a worker that has been told to go to be running. It may have a lot of huge pages to clear; without any limit one
+/// that hangs before it has a heartbeat would hang for good.
+constexpr milliseconds kStartPatience{60'000};
 
 ports::UniqueFd ending_signals() {
   sigset_t signals;
@@ -58,7 +63,18 @@ int Keeper::run() {
   start_active();
   if (active_ != nullptr) loop_.run();
   loop_.unwatch(signals_.get());
+  if (stopping_ && !options_.leaves_all) remove_sockets();
   return exit_;
+}
+
+/// Those of ports that a worker has not removed because it had to be killed.
+void Keeper::remove_sockets() const {
+  for (const auto& [place, fd] : kept_.all()) {
+    sockaddr_un address{};
+    socklen_t size = sizeof address;
+    if (place.kind != Kept::listener) continue;
+    if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0) ::unlink(address.sun_path);
+  }
 }
 
 std::unique_ptr<Keeper::Worker> Keeper::spawn(const Version& version) {
@@ -79,7 +95,7 @@ std::unique_ptr<Keeper::Worker> Keeper::spawn(const Version& version) {
 
 void Keeper::start_active() {
   active_ = spawn(version_);
-  if (active_ != nullptr) return command(*active_, Saying::go);
+  if (active_ != nullptr) return send_off();
   if (!ever_running_) {
     exit_ = 1;
     return loop_.stop();
@@ -97,7 +113,18 @@ void Keeper::start_standby() {
 void Keeper::promote() {
   active_ = std::move(other_);
   role_ = Other::none;
+  send_off();
+}
+
+void Keeper::send_off() {
   command(*active_, Saying::go);
+  arm(start_timer_, kStartPatience, &Keeper::start_overdue);
+}
+
+void Keeper::start_overdue() {
+  if (active_ == nullptr || active_->running) return;
+  kill_hung({"the control thread, which has not yet taken up the ports,", static_cast<int>(active_->process.pid())},
+            kStartPatience);
 }
 
 void Keeper::watch(Worker& worker) {
@@ -166,6 +193,7 @@ void Keeper::now_running(Worker& worker) {
   if (&worker == other_.get()) {
     // The one before it is parked, and is told to leave once this one has proven to live.
     std::swap(active_, other_);
+    loop_.cancel(std::exchange(kill_timer_, 0));  // it was for the one before
     role_ = other_ == nullptr ? Other::none : Other::followed;
     for (Received& received : std::exchange(withheld_, {})) apply(received);
     stage_ = Stage::proving;
@@ -211,6 +239,7 @@ void Keeper::died(Worker& worker) {
 
 void Keeper::active_died(const std::string& how, bool well, Clock::time_point started) {
   loop_.cancel(std::exchange(kill_timer_, 0));
+  loop_.cancel(std::exchange(start_timer_, 0));
   standstill_.reset();
   if (stopping_ || !ever_running_) {
     if (!stopping_ || !well) spdlog::error("{}", how);
@@ -263,13 +292,21 @@ void Keeper::look() {
   if (active_ == nullptr || !active_->running || kill_timer_ != 0) return;
   // A worker that hands over stands still, and has a deadline of its own.
   if (stage_ == Stage::parking || stage_ == Stage::taking_up) return standstill_.reset();
-  if (const auto found = standstill_.look(shared_->heartbeats[active_->heartbeat])) kill_hung(*found);
+  if (const auto found = standstill_.look(shared_->heartbeats[active_->heartbeat])) {
+    kill_hung(*found, options_.recovery.hang_timeout);
+  }
 }
 
-void Keeper::kill_hung(const Standstill::Found& found) {
-  active_->why = fmt::format("{} has stood still for {} ms", found.thread, options_.recovery.hang_timeout.count());
+void Keeper::kill_hung(const Standstill::Found& found, milliseconds patience) {
+  active_->why = fmt::format("{} has stood still for {} ms", found.thread, patience.count());
   spdlog::error("worker {}: {}; its stack follows", active_->process.pid(), active_->why);
+  const Heartbeat& heartbeat = shared_->heartbeats[active_->heartbeat];
   active_->process.signal_thread(found.kernel_id, SIGQUIT);
+  // The control thread may stand because a PMD does.
+  for (const auto& pmd : heartbeat.pmds) {
+    const auto thread = static_cast<int>(pmd.thread.load(std::memory_order_relaxed));
+    if (thread != 0 && thread != found.kernel_id) active_->process.signal_thread(thread, SIGQUIT);
+  }
   active_->process.signal(SIGCONT);  // it may have been stopped, and then cannot say anything
   kill_timer_ = loop_.after(kStackPatience, [this] {
     if (active_ != nullptr) active_->process.signal(SIGKILL);
@@ -282,7 +319,7 @@ void Keeper::stop(const char* signal) {
   manager_.stopping();
   if (other_ != nullptr) other_->process.signal(SIGKILL);
   if (active_ == nullptr) return loop_.stop();
-  command(*active_, Saying::stop);
+  command(*active_, options_.leaves_all ? Saying::hand_over : Saying::stop);
   kill_timer_ = loop_.after(kStopPatience, [this] {
     if (active_ == nullptr) return;
     active_->why = "it did not end when told to";

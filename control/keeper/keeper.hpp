@@ -31,6 +31,7 @@ class Keeper {
     ports::UniqueFd text;            ///< what was in it
     RecoveryConfig recovery;         ///< until a worker with another configuration says otherwise
     ports::UniqueFd control_socket;  ///< listening
+    bool leaves_all = false;         ///< at the end, to a keeper that finds it with the service manager
   };
   /// `found`: what the service manager has kept of a keeper before.
   Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, SharedMemory shared, Keepsakes found);
@@ -79,8 +80,11 @@ class Keeper {
   void other_died(const std::string& how, const std::string& why, Clock::time_point started);
   void adopt_settings(const Worker& worker);
   void look();
-  void kill_hung(const Standstill::Found& found);
+  void kill_hung(const Standstill::Found& found, std::chrono::milliseconds patience);
+  void send_off();
+  void start_overdue();
   void stop(const char* signal);
+  void remove_sockets() const;
   void arm(ports::EventLoop::TimerId& timer, std::chrono::milliseconds delay, void (Keeper::*then)());
 
   // An upgrade (keeper_upgrade.cpp).
@@ -114,6 +118,7 @@ class Keeper {
   ports::EventLoop::TimerId restart_timer_ = 0;
   ports::EventLoop::TimerId standby_timer_ = 0;
   ports::EventLoop::TimerId kill_timer_ = 0;
+  ports::EventLoop::TimerId start_timer_ = 0;
 
   Stage stage_ = Stage::none;
   std::optional<Version> next_;     ///< of the candidate

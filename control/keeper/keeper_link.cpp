@@ -53,24 +53,31 @@ KeeperLink::~KeeperLink() = default;
 std::optional<unsigned> KeeperLink::find_slot(std::string_view port) const {
   for (unsigned i = 0; i < SharedState::kMaxSlots; ++i) {
     const PortSlot& slot = shared_->ports[i];
-    if (slot.in_use.load(std::memory_order_relaxed) != 0 && port == slot.name.data()) return i;
+    if (slot.in_use.load(std::memory_order_acquire) == PortSlot::kNamed && port == slot.name.data()) return i;
   }
   return {};
 }
 
 unsigned KeeperLink::slot(std::string_view port) {
   unsigned at = find_slot(port).value_or(SharedState::kMaxSlots);
-  if (at == SharedState::kMaxSlots) {
-    at = 0;
-    while (at + 1 < SharedState::kMaxSlots && shared_->ports[at].in_use.load(std::memory_order_relaxed) != 0) ++at;
+  if (at == SharedState::kMaxSlots) at = take_slot(port);
+  claimed_[at] = true;
+  return at;
+}
+
+/// A worker that makes itself ready may look for one at the same moment.
+unsigned KeeperLink::take_slot(std::string_view port) {
+  for (unsigned at = 0;; at = (at + 1) % SharedState::kMaxSlots) {
     PortSlot& slot = shared_->ports[at];
+    std::uint32_t expected = PortSlot::kFree;
+    // acquire: after it was given up.
+    if (!slot.in_use.compare_exchange_strong(expected, PortSlot::kTaken, std::memory_order_acquire)) continue;
     slot.name.fill(0);
     port.copy(slot.name.data(), slot.name.size() - 1);
     // release: after the name.
-    slot.in_use.store(1, std::memory_order_release);
+    slot.in_use.store(PortSlot::kNamed, std::memory_order_release);
+    return at;
   }
-  claimed_[at] = true;
-  return at;
 }
 
 ports::vhost::Estate& KeeperLink::estate(unsigned slot) {
@@ -87,10 +94,17 @@ void KeeperLink::give_up(unsigned slot) {
   claimed_[slot] = false;
 }
 
-void KeeperLink::give_up_unclaimed() {
+std::vector<unsigned> KeeperLink::unclaimed() const {
+  std::vector<unsigned> slots;
   for (unsigned i = 0; i < SharedState::kMaxSlots; ++i) {
-    if (!claimed_[i] && shared_->ports[i].in_use.load(std::memory_order_relaxed) != 0) give_up(i);
+    if (!claimed_[i] && shared_->ports[i].in_use.load(std::memory_order_relaxed) != 0) slots.push_back(i);
   }
+  return slots;
+}
+
+void KeeperLink::catch_up() {
+  if (!socket_) return;
+  while (auto command = take_command(false)) commands_.push_back(std::move(*command));
 }
 
 void KeeperLink::send(const Message& message, std::string_view text, int fd) {
@@ -113,6 +127,13 @@ UniqueFd KeeperLink::take_at(std::uint32_t slot, Kept kind, unsigned index) cons
 }
 
 tl::expected<KeeperLink::Command, Nothing> KeeperLink::next(bool wait) {
+  if (commands_.empty()) return take_command(wait);
+  Command first = std::move(commands_.front());
+  commands_.pop_front();
+  return first;
+}
+
+tl::expected<KeeperLink::Command, Nothing> KeeperLink::take_command(bool wait) {
   for (;;) {
     auto received = receive_message(socket_.get(), wait);
     if (!received) return tl::unexpected(received.error());

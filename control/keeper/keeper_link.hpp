@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -53,13 +54,15 @@ class KeeperLink {
   [[nodiscard]] ports::vhost::Estate& estate(unsigned slot);
   /// The port is gone for good: its slot is free, and the keeper closes what it has kept of it.
   void give_up(unsigned slot);
-  /// The same for all slots that nobody has asked slot() for: ports that the configuration has no more.
-  void give_up_unclaimed();
+  /// Slots in use that nobody has asked slot() for: of ports that the configuration has no more.
+  [[nodiscard]] std::vector<unsigned> unclaimed() const;
 
   struct Command {
     Saying saying;  ///< one that the keeper commands
     std::string text;
   };
+  /// Learns what the keeper has said so far; commands wait for receive() and wait().
+  void catch_up();
   /// The socket to watch for readability; -1: there is no keeper.
   [[nodiscard]] int fd() const { return socket_.get(); }
   /// Takes what the keeper has said, up to and with the next command; nothing if none has come yet. What it says of
@@ -86,12 +89,15 @@ class KeeperLink {
   void keep_at(std::uint32_t slot, Kept kind, unsigned index, int fd);
   void forget_at(std::uint32_t slot, Kept kind, unsigned index);
   [[nodiscard]] ports::UniqueFd take_at(std::uint32_t slot, Kept kind, unsigned index) const;
+  [[nodiscard]] unsigned take_slot(std::string_view port);
   [[nodiscard]] tl::expected<Command, Nothing> next(bool wait);
+  [[nodiscard]] tl::expected<Command, Nothing> take_command(bool wait);
 
   ports::UniqueFd socket_;
   SharedMemory shared_;
   unsigned heartbeat_;
-  Keepsakes inherited_;  ///< what the keeper has, as of the last message
+  Keepsakes inherited_;           ///< what the keeper has, as of the last message
+  std::deque<Command> commands_;  ///< that have come, and nobody has asked for yet
   std::map<unsigned, std::unique_ptr<SlotEstate>> estates_;
   std::vector<bool> claimed_;
   std::uint64_t restarts_ = 0;

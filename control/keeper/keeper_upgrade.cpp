@@ -29,7 +29,7 @@ constexpr milliseconds kTakeUpPatience{1000};
 }  // namespace
 
 void Keeper::begin_upgrade(const Received& request) {
-  if (stopping_ || stage_ != Stage::none) {
+  if (stopping_ || stage_ != Stage::none || kill_timer_ != 0) {
     return command(*active_, Saying::upgraded, "another upgrade is under way, or the switch is about to end");
   }
   auto binary = Binary::open(request.text.empty() ? version_.binary.path : request.text);
@@ -67,6 +67,7 @@ void Keeper::candidate_ready() {
 }
 
 void Keeper::handed_over() {
+  if (stopping_) return command(*active_, Saying::leave);
   if (stage_ != Stage::parking || other_ == nullptr) {
     // It has come to nothing meanwhile.
     if (active_ != nullptr) command(*active_, Saying::resume);

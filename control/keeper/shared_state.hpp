@@ -32,6 +32,7 @@ struct Heartbeat {
   // What the worker's configuration says of recovery: for the keeper, which reads none.
   std::atomic<std::uint32_t> standby;
   std::atomic<std::uint32_t> hang_timeout_ms;  ///< 0: never
+  std::atomic<std::uint32_t> long_work;        ///< not 0: the control thread does what may take long
   std::array<Pmd, kMaxPmds> pmds;
 };
 
@@ -39,7 +40,11 @@ struct Heartbeat {
 struct PortSlot {
   static constexpr std::size_t kNameBytes = 40;  ///< config: a name has at most 32 characters
 
-  std::atomic<std::uint32_t> in_use;  ///< stored last when the slot is taken, and first when it is given up
+  static constexpr std::uint32_t kFree = 0;
+  static constexpr std::uint32_t kTaken = 1;  ///< and has no name yet; if its worker died then, for good or for little
+  static constexpr std::uint32_t kNamed = 2;
+
+  std::atomic<std::uint32_t> in_use;
   std::uint32_t reserved;
   std::array<char, kNameBytes> name;            ///< ended by 0
   alignas(4096) ports::vhost::PortState vhost;  ///< pages of its own; all zero unless it is a vhost-user port

@@ -2,17 +2,17 @@
 
 namespace sluice::control {
 
-bool Standstill::stands(Seen& seen, std::uint64_t value, bool counts) const {
-  seen.looks = counts && value == seen.value ? seen.looks + 1 : 0;
+bool Standstill::stands(Seen& seen, std::uint64_t value, unsigned patience) {
+  seen.looks = patience != 0 && value == seen.value ? seen.looks + 1 : 0;
   seen.value = value;
-  return seen.looks >= patience_;
+  return patience != 0 && seen.looks >= patience;
 }
 
 std::optional<Standstill::Found> Standstill::look(const Heartbeat& heartbeat) {
   const auto get = [](const auto& word) { return word.load(std::memory_order_relaxed); };
   const std::uint64_t ticks = get(heartbeat.control);
   const bool control_moves = control_.value != ticks;
-  if (stands(control_, ticks, true)) {
+  if (stands(control_, ticks, get(heartbeat.long_work) != 0 ? kLongWork * patience_ : patience_)) {
     return Found{"the control thread", static_cast<int>(get(heartbeat.control_thread))};
   }
   // What is known of the PMDs is what the control thread last said.
@@ -21,7 +21,8 @@ std::optional<Standstill::Found> Standstill::look(const Heartbeat& heartbeat) {
     const auto thread = static_cast<int>(get(heartbeat.pmds[i].thread));
     const std::uint64_t loop = get(heartbeat.pmds[i].loop);
     // Even: outside of a loop, asleep as the configuration has it.
-    if (stands(pmds_[i], loop, thread != 0 && (loop & 1U) != 0)) return Found{"PMD " + std::to_string(i), thread};
+    const bool inside = thread != 0 && (loop & 1U) != 0;
+    if (stands(pmds_[i], loop, inside ? patience_ : 0)) return Found{"PMD " + std::to_string(i), thread};
   }
   return {};
 }

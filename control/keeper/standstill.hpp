@@ -19,6 +19,8 @@ class Standstill {
     int kernel_id;
   };
   /// A thread that has not moved for `patience` looks, this one included.
+  /// A control thread that says that it does what may take long is given so much more time.
+  static constexpr unsigned kLongWork = 60;
   explicit Standstill(unsigned patience) : patience_(patience) {}
   [[nodiscard]] std::optional<Found> look(const Heartbeat& heartbeat);
   /// Another worker: begins anew.
@@ -29,7 +31,8 @@ class Standstill {
     std::uint64_t value = 0;
     unsigned looks = 0;  ///< at which it was the same
   };
-  bool stands(Seen& seen, std::uint64_t value, bool counts) const;
+  /// `patience` 0: it may stand for as long as it likes.
+  static bool stands(Seen& seen, std::uint64_t value, unsigned patience);
 
   unsigned patience_;
   Seen control_;

@@ -19,6 +19,8 @@ class ListeningSocket {
 
   /// `fd`, a socket that listens already, if it does so at `path`, and is then its file's owner; else a new one.
   [[nodiscard]] static Expected<ListeningSocket> open_or_adopt(ports::UniqueFd fd, const std::string& path);
+  /// The file stays when this goes.
+  void leave_file() { inode_ = 0; }
   /// One whose file is another's to remove.
   [[nodiscard]] static ListeningSocket borrowed(ports::UniqueFd fd) { return {fd.release(), {}}; }
 

@@ -35,7 +35,9 @@ struct Switch::Impl {
   ~Impl();
 
   [[nodiscard]] Expected<void> set_up(SlowPath& slow);
-  [[nodiscard]] Expected<void> open_ports();
+  [[nodiscard]] Expected<void> prepare_ports();
+  [[nodiscard]] Expected<void> open_ethdevs();
+  void close_ethdevs();
   void adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened);
   void ask_for_forgotten_ids();
   void collect_pools();

@@ -27,18 +27,22 @@ EthdevOptions::Pace pace_of(double pcap_rate) {
 
 }  // namespace
 
-Expected<std::unique_ptr<ports::Port>> make_port(const PortConfig& config, const ports::PortHost& host,
-                                                 ports::PortPools& pools) {
-  if (config.vhost_user) {
-    VhostPortOptions options;
-    options.name = config.name;
-    options.path = config.vhost_user->path;
-    options.mode = config.vhost_user->mode == VhostUserConfig::Mode::server ? SocketMode::server : SocketMode::client;
-    options.queue_pairs = config.queues;
-    options.mtu = config.mtu;
-    options.queue_size = config.queue_size;
-    return or_error(VhostPort::create(options, host));
-  }
+Expected<std::unique_ptr<ports::Port>> prepare_vhost_user(const PortConfig& config, const ports::PortHost& host,
+                                                          ports::vhost::Estate& estate) {
+  VhostPortOptions options;
+  options.name = config.name;
+  options.path = config.vhost_user->path;
+  options.mode = config.vhost_user->mode == VhostUserConfig::Mode::server ? SocketMode::server : SocketMode::client;
+  options.queue_pairs = config.queues;
+  options.mtu = config.mtu;
+  options.queue_size = config.queue_size;
+  return or_error(VhostPort::prepare(options, host, estate));
+}
+
+void abandon_port(ports::vhost::Estate& estate) { VhostPort::abandon(estate); }
+
+Expected<std::unique_ptr<ports::Port>> open_ethdev(const PortConfig& config, const ports::PortHost& host,
+                                                   ports::PortPools& pools) {
   EthdevOptions options;
   options.name = config.name;
   options.devargs = config.ethdev->devargs;

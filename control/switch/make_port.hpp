@@ -7,11 +7,18 @@
 #include "control/error.hpp"
 #include "ports/port.hpp"
 #include "ports/port_pools.hpp"
+#include "ports/vhost/estate.hpp"
 
 namespace sluice::control {
 
-/// Opens what `config` describes. `pools` gives an ethdev its buffers and outlives the port.
-[[nodiscard]] Expected<std::unique_ptr<ports::Port>> make_port(const PortConfig& config, const ports::PortHost& host,
-                                                               ports::PortPools& pools);
+/// Opens an ethdev as `config` describes it. `pools` gives it its buffers and outlives the port.
+[[nodiscard]] Expected<std::unique_ptr<ports::Port>> open_ethdev(const PortConfig& config, const ports::PortHost& host,
+                                                                 ports::PortPools& pools);
+/// Makes a vhost-user port ready to be activated. `estate` outlives it.
+[[nodiscard]] Expected<std::unique_ptr<ports::Port>> prepare_vhost_user(const PortConfig& config,
+                                                                        const ports::PortHost& host,
+                                                                        ports::vhost::Estate& estate);
+/// A port that is not to be any more, of whatever type: nobody shall find anything of it.
+void abandon_port(ports::vhost::Estate& estate);
 
 }  // namespace sluice::control

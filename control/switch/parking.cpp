@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "control/switch/impl.hpp"
+#include "control/switch/make_port.hpp"
 
 namespace sluice::control {
 namespace {
@@ -41,17 +42,42 @@ void Switch::Impl::drain() {
   }
 }
 
+/// Guests are served meanwhile.
+void Switch::Impl::close_ethdevs() {
+  for (SwitchPort& port : ports.all()) port.in_use = port.config.vhost_user.has_value();
+  pmds.use(ports.queues());
+  for (SwitchPort& port : ports.all()) {
+    if (!port.in_use) port.port.reset();
+  }
+}
+
 void Switch::park() {
+  impl_->close_ethdevs();
   std::vector<PortQueues> ports = impl_->ports.queues();
   for (PortQueues& port : ports) port.rx.clear();
   impl_->pmds.use(ports);
   impl_->drain();
   impl_->pmds.stop_threads();
+  for (SwitchPort& port : impl_->ports.all()) {
+    if (port.port != nullptr) port.port->leave();
+  }
 }
 
 void Switch::unpark() {
+  for (SwitchPort& port : impl_->ports.all()) {
+    if (port.port != nullptr) port.port->stay();
+  }
   impl_->pmds.use(impl_->ports.queues());
   impl_->pmds.start_threads();
+  if (const auto opened = impl_->open_ethdevs(); !opened)
+    impl_->host.log(ports::Severity::error, opened.error().message);
+}
+
+void Switch::abandon_other_ports() {
+  for (const unsigned slot : impl_->link.unclaimed()) {
+    abandon_port(impl_->link.estate(slot));
+    impl_->link.give_up(slot);
+  }
 }
 
 void Switch::beat(Heartbeat& heartbeat) const {

@@ -94,7 +94,7 @@ TEST(SharedStateTest, a_slot_that_was_given_up_is_as_new) {
   EXPECT_EQ(link->slot("vm2"), slot);
 }
 
-TEST(SharedStateTest, slots_that_the_next_worker_does_not_ask_for_are_given_up) {
+TEST(SharedStateTest, slots_that_the_next_worker_does_not_ask_for_are_told) {
   const auto memory = SharedMemory::create();
   {
     const auto link = attached(*memory);
@@ -103,9 +103,9 @@ TEST(SharedStateTest, slots_that_the_next_worker_does_not_ask_for_are_given_up) 
   }
   const auto link = attached(*memory);
   (void)link->slot("stays");
-  link->give_up_unclaimed();
-  EXPECT_TRUE(link->find_slot("stays"));
-  EXPECT_FALSE(link->find_slot("goes"));
+  const auto goes = link->find_slot("goes");
+  ASSERT_TRUE(goes);
+  EXPECT_EQ(link->unclaimed(), std::vector{*goes});
 }
 
 TEST(SharedStateTest, as_many_ports_as_a_switch_may_have_find_a_slot_each) {

@@ -49,6 +49,13 @@ TEST_F(StandstillTest, a_control_thread_that_does_not_count_is_found) {
   EXPECT_EQ(found->kernel_id, 11);
 }
 
+TEST_F(StandstillTest, a_control_thread_that_does_what_takes_long_is_given_time) {
+  (void)look(8);
+  heartbeat_->long_work = 1;
+  for (int i = 0; i < 60 * 4 - 1; ++i) ASSERT_FALSE(standstill_.look(*heartbeat_)) << i;
+  EXPECT_TRUE(standstill_.look(*heartbeat_));
+}
+
 TEST_F(StandstillTest, a_pmd_is_not_blamed_for_what_the_control_thread_has_not_said) {
   (void)look(7);
   heartbeat_->control.fetch_add(1);

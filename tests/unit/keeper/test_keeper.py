@@ -29,14 +29,14 @@ def script(path: pathlib.Path, text: str) -> pathlib.Path:
 
 
 class Keeper:
-    def __init__(self, place: pathlib.Path, text: str, *, env=None, command=(), fds=()):
+    def __init__(self, place: pathlib.Path, text: str, *, env=None, command=(), fds=(), arguments=()):
         self.worker = script(place / "worker", text)
         self.log_path = place / "log"
         self.log_path.touch()
         self._from = self.log_path.stat().st_size
         (place / "switch.yaml").write_text("as it is now")
         with open(self.log_path, "ab") as log:
-            self.child = subprocess.Popen([*command, PROGRAM, self.worker, place / "switch.yaml"], stdout=log, stderr=log,
+            self.child = subprocess.Popen([*command, PROGRAM, self.worker, place / "switch.yaml", *arguments], stdout=log, stderr=log,
                                           env={**os.environ, **(env or {})}, pass_fds=fds)
 
     def log(self) -> str:
@@ -143,6 +143,13 @@ def test_a_clean_stop_tells_the_worker_and_returns_0(tmp_path):
             keeper.waits_for("worker runs")
             assert keeper.ends(number) == 0
             assert "worker stops" in keeper.log() and " error " not in keeper.log()
+
+
+def test_what_is_left_to_the_service_manager_is_parked_and_not_put_in_order(tmp_path):
+    with Keeper(tmp_path, LIVES, arguments=("leave",)) as keeper:
+        keeper.waits_for("worker runs")
+        assert keeper.ends() == 0
+        assert "worker leaves" in keeper.log() and "worker stops" not in keeper.log()
 
 
 def test_a_worker_that_does_not_stop_is_made_to(tmp_path):

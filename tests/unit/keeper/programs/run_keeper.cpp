@@ -1,4 +1,5 @@
-// run_keeper PROGRAM CONFIG: a keeper, whose workers are PROGRAM, whatever that is. The configuration is not read.
+// run_keeper PROGRAM CONFIG [leave]: a keeper, whose workers are PROGRAM, whatever that is. The configuration is not
+// read. With `leave`, all is left to the service manager at the end.
 #include <sys/socket.h>
 
 #include <csignal>
@@ -12,7 +13,7 @@
 using namespace sluice::control;
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc < 3) return 2;
   start_log();
   std::signal(SIGPIPE, SIG_IGN);
   ServiceManager manager;
@@ -27,7 +28,8 @@ int main(int argc, char** argv) {
                  .config = argv[2],
                  .text = std::move(*text),
                  .recovery = {},
-                 .control_socket = sluice::ports::UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0))},
+                 .control_socket = sluice::ports::UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+                 .leaves_all = argc > 3},
                 manager, std::move(*state), std::move(*shared), std::move(found.kept));
   std::puts("keeper");
   return keeper.run();
