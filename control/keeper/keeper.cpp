@@ -197,6 +197,7 @@ void Keeper::now_running(Worker& worker) {
     role_ = other_ == nullptr ? Other::none : Other::followed;
     for (Received& received : std::exchange(withheld_, {})) apply(received);
     stage_ = Stage::proving;
+    pause_ = Clock::now() - pause_begin_;
     arm(stage_timer_, kProof, &Keeper::proven);
   }
   adopt_settings(*active_);

@@ -123,6 +123,8 @@ class Keeper {
   Stage stage_ = Stage::none;
   std::optional<Version> next_;     ///< of the candidate
   std::vector<Received> withheld_;  ///< what the candidate says of descriptors before it is running
+  Clock::time_point pause_begin_;   ///< when the old one was told to hand over
+  Clock::duration pause_{};         ///< from then until the new one was running
   ports::EventLoop::TimerId stage_timer_ = 0;
 };
 

@@ -63,6 +63,7 @@ void Keeper::candidate_ready() {
   if (stage_ != Stage::preparing) return;
   stage_ = Stage::parking;
   arm(stage_timer_, kParkPatience, &Keeper::overdue);
+  pause_begin_ = Clock::now();
   command(*active_, Saying::hand_over);
 }
 
@@ -101,7 +102,8 @@ void Keeper::proven() {
   }
   end_stage();
   version_ = std::move(*std::exchange(next_, {}));
-  spdlog::info("upgrade: worker {} has taken over", active_->process.pid());
+  spdlog::info("upgrade: worker {} has taken over; nobody had the ports for {:.1f} ms", active_->process.pid(),
+               std::chrono::duration<double, std::milli>(pause_).count());
   manager_.ready();
   if (other_ == nullptr) return start_standby();
   command(*other_, Saying::upgraded);

@@ -19,6 +19,9 @@ using std::chrono::steady_clock;
 /// wait too.
 constexpr std::chrono::milliseconds kDrainPatience{2};
 
+/// A sleep and no yield: who yields to a program that spins on the same core gets it back after milliseconds.
+constexpr std::chrono::microseconds kLook{10};
+
 }  // namespace
 
 /// Waits until every packet that a PMD has taken is decided and gone. Nothing is received meanwhile.
@@ -35,8 +38,8 @@ void Switch::Impl::drain() {
     const auto upcalls = std::make_shared<std::atomic<std::size_t>>(~std::size_t{0});
     // relaxed: nothing but the number is passed.
     slow_path->post([upcalls](SlowPath& slow) { upcalls->store(slow.upcalls_waiting(), std::memory_order_relaxed); });
-    while (upcalls->load(std::memory_order_relaxed) == ~std::size_t{0}) std::this_thread::yield();
-    while (commands_wait() && steady_clock::now() < deadline) std::this_thread::yield();
+    while (upcalls->load(std::memory_order_relaxed) == ~std::size_t{0}) std::this_thread::sleep_for(kLook);
+    while (commands_wait() && steady_clock::now() < deadline) std::this_thread::sleep_for(kLook);
     pmds.wait();
     at_rest = upcalls->load(std::memory_order_relaxed) == 0 ? at_rest + 1 : 0;
   }

@@ -21,6 +21,7 @@ namespace {
 
 /// How long a PMD may take for a loop before it is taken to wait for something. Loops take microseconds.
 constexpr std::chrono::milliseconds kPatience{20};
+constexpr std::chrono::microseconds kLook{5};
 /// How long the slow path may take to decide what waits when a queue changes hands. It takes milliseconds; should it
 /// not answer at all, order is given up and not the port.
 constexpr std::chrono::milliseconds kDecisionPatience{1000};
@@ -61,7 +62,8 @@ void PmdSet::wait() const {
   for (std::size_t i = 0; i < members_.size(); ++i) {
     auto patience = std::chrono::steady_clock::now() + kPatience;
     while (!members_[i].pmd->loop().passed(tokens[i])) {
-      std::this_thread::yield();
+      // No yield: who yields to a program that spins on the same core gets it back after milliseconds.
+      std::this_thread::sleep_for(kLook);
       if (members_[i].thread == nullptr || std::chrono::steady_clock::now() < patience) continue;
       members_[i].thread->interrupt();  // a peer may hold it up; see interrupt_stalled()
       patience += kPatience;
