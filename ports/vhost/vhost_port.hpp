@@ -73,11 +73,11 @@ class VhostPort final : public Port {
   /// The predecessor, if there is one, has ended or has left: takes the port up as it is by now. The queues are there
   /// when this returns, and no PMD polls them before. What the estate has of another port, by socket or mode, is given
   /// up. Whatever is wrong with a connection costs that connection.
-  void activate();
+  void activate() override;
   /// For a successor: touches nothing any more from here on, not even when it is destroyed. PMDs must have stopped.
-  void leave();
+  void leave() override;
   /// There will be no successor, as none has been activated: goes on.
-  void stay();
+  void stay() override;
   /// Gives up the estate of a port that is not to be any more: connection closed, socket removed, all forgotten.
   static void abandon(Estate& estate);
 
