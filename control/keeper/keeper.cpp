@@ -20,9 +20,11 @@ namespace {
 
 /// Looks at the heartbeat in the time of patience that the configuration gives.
 constexpr unsigned kLooks = 8;
-/// For a hung worker to log its threads' stacks, and for one that is told to stop to end: SIGTERM promises a second.
+/// For a hung worker to log its threads' stacks.
 constexpr milliseconds kStackPatience{200};
-constexpr milliseconds kStopPatience{800};
+/// For a worker that is told to stop to end. It takes a few tens of milliseconds, and seconds on a machine that has more
+/// to do than it can; one that is killed leaves its sockets behind.
+constexpr milliseconds kStopPatience{10'000};
 /// For a worker that has been told to go to be running. It may have a lot of huge pages to clear; without any limit one
 /// that hangs before it has a heartbeat would hang for good.
 constexpr milliseconds kStartPatience{60'000};

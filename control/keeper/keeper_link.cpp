@@ -118,6 +118,7 @@ void KeeperLink::keep_at(std::uint32_t slot, Kept kind, unsigned index, int fd) 
 }
 
 void KeeperLink::forget_at(std::uint32_t slot, Kept kind, unsigned index) {
+  static_cast<void>(inherited_.take({slot, kind, index}));  // and close it
   send(Message{.saying = Saying::forget, .kind = kind, .slot = slot, .index = index});
 }
 

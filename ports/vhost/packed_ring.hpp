@@ -126,7 +126,7 @@ class PackedRing {
     return RingPosition{avail.slot, used_.slot, avail.wrap, used_.wrap, 0};
   }
   void settle(const RingPosition& position) const {
-    vring_.progress->position = position;
+    store_position(*vring_.progress, position);
     end_showing(journal_);
   }
 

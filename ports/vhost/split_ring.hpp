@@ -143,7 +143,7 @@ class SplitRing {
     return RingPosition{static_cast<std::uint16_t>(next_avail_ - ahead), next_used_, 1, 1, 0};
   }
   /// Where the next verb goes on; everything that was used is published.
-  void settle(const RingPosition& position) const { vring_.progress->position = position; }
+  void settle(const RingPosition& position) const { store_position(*vring_.progress, position); }
 
   /// Whether the driver wants to hear that the ring went on from `from` to `to` (section 2.7.7). To be asked behind a
   /// full barrier: the index must be visible before the driver's wish is read, or both could miss each other.

@@ -133,6 +133,8 @@ void VhostPort::take_up_connection() {
     return;
   }
   log(Severity::error, wrong + "; connection closed");
+  // Said first: whoever dies in the middle of the reset leaves half a state.
+  commit(estate_.state().phase, Phase::closing);
   device_.reset();
   close_inherited(estate_, std::move(inherited_));
 }

@@ -16,7 +16,7 @@ namespace sluice::ports::vhost {
 
 /// How far a ring has been worked. Written by the PMD that owns the queue, once a burst; read and set by the control
 /// thread while the ring is not published (SET_VRING_BASE, GET_VRING_BASE).
-struct RingPosition {
+struct alignas(8) RingPosition {
   std::uint16_t next_avail = 0;  ///< split: free-running index; packed: slot, 0 to size - 1
   std::uint16_t next_used = 0;   ///< likewise
   std::uint8_t avail_wrap = 1;   ///< packed: the wrap counters (section 2.8.1), 0 or 1
@@ -49,6 +49,14 @@ struct alignas(64) RingProgress {
   RingPosition position;
   RingJournal journal;
 };
+
+/// In one store: whoever comes after a process that was killed finds the position of before or that of now.
+inline void store_position(RingProgress& progress, const RingPosition& p) {
+  const std::uint64_t word = std::uint64_t{p.next_avail} | std::uint64_t{p.next_used} << 16U |
+                             std::uint64_t{p.avail_wrap} << 32U | std::uint64_t{p.used_wrap} << 40U;
+  // release: what was shown to the driver comes first.
+  __atomic_store_n(reinterpret_cast<std::uint64_t*>(&progress.position), word, __ATOMIC_RELEASE);
+}
 
 /// A number that no other Vring of this process has had.
 [[nodiscard]] inline std::uint64_t new_vring_serial() {
