@@ -22,8 +22,8 @@ namespace {
 constexpr unsigned kLooks = 8;
 /// For a hung worker to log its threads' stacks.
 constexpr milliseconds kStackPatience{200};
-/// For a worker that is told to stop to end. It takes a few tens of milliseconds, and seconds on a machine that has more
-/// to do than it can; one that is killed leaves its sockets behind.
+/// For a worker that is told to stop to end. It takes a few tens of milliseconds, and seconds on a machine that has
+/// more to do than it can; one that is killed leaves its sockets behind.
 constexpr milliseconds kStopPatience{10'000};
 /// For a worker that has been told to go to be running. It may have a lot of huge pages to clear; without any limit one
 /// that hangs before it has a heartbeat would hang for good.
