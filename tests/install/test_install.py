@@ -25,6 +25,7 @@ def there(tmp_path_factory):
 def test_one_binary_the_examples_and_the_completion_land_where_such_things_are_and_nothing_else(there):
     installed = {str(path.relative_to(there.parent)) for path in there.parent.rglob("*") if not path.is_dir()}
     assert installed == {"usr/bin/sluice", "usr/share/bash-completion/completions/sluice",
+                         "usr/share/sluice/config/sluice.service",
                          *(f"usr/share/sluice/config/{name}" for name in EXAMPLES)}
     assert os.access(there / "bin/sluice", os.X_OK)
 
