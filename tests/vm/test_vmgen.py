@@ -138,6 +138,7 @@ def test_it_goes_on_when_the_switch_comes_back_and_the_gap_tells_how_long_that_t
             wait_until(lambda: sum(i["total"]["received"] for i in generator.events("interval")) > 1000, "frames arrive", 60)
         # The first switch is gone.
         wait_until(lambda: any(not vm["link_up"] for i in generator.events("interval") for vm in i["vms"]), "the link goes down", 30)
+        wait_until(lambda: generator.events("interval")[-1]["total"]["refused"] > 0, "the rings are full", 30)
         silent = generator.events("interval")[-1]["clock_s"]
         with switch_with(place, 2):
             wait_until(lambda: sum(i["total"]["received"] for i in generator.events("interval") if i["clock_s"] > silent) > 1000,

@@ -27,8 +27,8 @@ std::vector<Bytes> captured_frames() {
   }
   for (auto& scapy : scapy_cases(600)) frames.push_back(std::move(scapy.frame));
   for (auto& frame : frames) frame.resize(std::min(frame.size(), kLongest));
-  std::ranges::sort(frames);
-  frames.erase(std::ranges::unique(frames).begin(), frames.end());
+  std::sort(frames.begin(), frames.end());
+  frames.erase(std::unique(frames.begin(), frames.end()), frames.end());
   return frames;
 }
 
