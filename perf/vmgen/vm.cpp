@@ -15,6 +15,8 @@
 namespace sluice::vmgen {
 namespace {
 
+/// DPDK has this as a negative number and takes it as an unsigned one.
+constexpr auto kAnyNode = static_cast<unsigned>(SOCKET_ID_ANY);
 constexpr std::uint16_t kTxKeptUsed = 64;  ///< sent frames that the driver leaves in the ring before it frees any
 
 /// Turns that the bursting thread has begun; odd numbers never: 0 is "does not burst".
@@ -84,10 +86,10 @@ Expected<void> start(const Options& options, const VmOptions& vm, std::uint16_t 
   tx.tx_free_thresh =
       static_cast<std::uint16_t>(vm.queue_size - std::min<std::uint16_t>(kTxKeptUsed, vm.queue_size / 2));
   for (std::uint16_t queue = 0; queue < vm.queues; ++queue) {
-    if (int error = rte_eth_rx_queue_setup(port, queue, vm.queue_size, SOCKET_ID_ANY, &rx, &receive_pool); error != 0) {
+    if (int error = rte_eth_rx_queue_setup(port, queue, vm.queue_size, kAnyNode, &rx, &receive_pool); error != 0) {
       return failed("its Rx queue", error);
     }
-    if (int error = rte_eth_tx_queue_setup(port, queue, vm.queue_size, SOCKET_ID_ANY, &tx); error != 0) {
+    if (int error = rte_eth_tx_queue_setup(port, queue, vm.queue_size, kAnyNode, &tx); error != 0) {
       return failed("its Tx queue", error);
     }
   }
