@@ -19,7 +19,6 @@ namespace {
 constexpr unsigned kCache = 256;
 constexpr std::uint32_t kMergeableBuffer = 2048;
 constexpr std::uint32_t kTsoMergeableBuffer = 4096;  ///< a page: what Linux gives once frames are large
-constexpr std::uint32_t kPiecesOfPlainChain = 8;     ///< and the head: more than the driver has in an indirect table
 constexpr std::uint32_t kSpareHeads = 2 * RTE_MEMPOOL_CACHE_MAX_SIZE;
 
 /// Elements of a pool, and the bytes that each holds.
@@ -43,8 +42,17 @@ Shape heads_of(const Options& options) {
   return {ring_slots(options) + kSpareHeads, RTE_ALIGN_CEIL(room, 64U)};
 }
 
+/// A piece takes a slot of its ring, but where the driver makes indirect tables: there a frame takes one, in how many
+/// pieces it may be, and is freed when its slot is needed again.
 Shape bodies_of(const Options& options) {
-  return {options.tso == 0 ? 0 : ring_slots(options) + 2 * kCache, kBodyPiece};
+  if (options.tso == 0) return {0, kBodyPiece};
+  const std::uint32_t pieces = (options.tso + kBodyPiece - 1) / kBodyPiece;
+  std::uint32_t count = 2 * kCache;
+  for (const VmOptions& vm : options.vms) {
+    const bool indirect = vm.packed || !vm.in_order;
+    count += std::uint32_t{vm.queues} * vm.queue_size * (indirect ? pieces : 1);
+  }
+  return {count, kBodyPiece};
 }
 
 Shape receive_of(const Options& options, const VmOptions& vm) {
@@ -73,11 +81,6 @@ unsigned needed_mb(const Options& options) {
 }
 
 }  // namespace
-
-std::uint32_t body_piece_of(const Options& options, const VmOptions& vm) {
-  const std::uint32_t body = options.tso - std::min(options.tso, kTsoHead);
-  return vm.packed ? std::min(kBodyPiece, body / kPiecesOfPlainChain / 64 * 64) : kBodyPiece;
-}
 
 Expected<void> start_eal(const Options& options) {
   cpu_set_t one;

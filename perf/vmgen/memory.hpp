@@ -17,11 +17,6 @@ using Pool = std::unique_ptr<rte_mempool, decltype(&rte_mempool_free)>;
 constexpr std::uint32_t kTsoHead = 64;
 constexpr std::uint32_t kBodyPiece = 16'384;
 
-/// Bytes of all pieces of a TSO frame's body but the last. DPDK 22.11's driver marks a frame's header as writable where
-/// it puts a packed ring's frame into an indirect table, which a strict switch refuses; of frames in many pieces it
-/// makes a plain chain.
-std::uint32_t body_piece_of(const Options& options, const VmOptions& vm);
-
 /// The pieces that the frames of these options are made of.
 struct Pools {
   Pool heads{nullptr, rte_mempool_free};   ///< whole frames, or only the heads of TSO frames; bodies are plain

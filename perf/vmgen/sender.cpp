@@ -52,7 +52,6 @@ Sender::Sender(const Options& options, const Vm& vm, std::size_t number, Pools& 
       queues_{vm.options().queues},
       tso_{options.tso != 0},
       offload_{options.checksum_offload && options.protocol == Protocol::kTcp},
-      piece_{body_piece_of(options, vm.options())},
       full_{options.verify == Verify::kFull},
       new_flow_rate_{options.new_flows},
       hz_{static_cast<double>(rte_get_tsc_hz())},
@@ -206,7 +205,7 @@ bool Sender::add_pieces(rte_mbuf& head, std::uint32_t length, std::uint64_t key)
   for (std::uint32_t at = 0; at < length;) {
     rte_mbuf* const piece = rte_pktmbuf_alloc(bodies_);
     if (piece == nullptr) return false;
-    const std::uint32_t part = std::min(length - at, piece_);
+    const std::uint32_t part = std::min(length - at, kBodyPiece);
     piece->data_len = static_cast<std::uint16_t>(part);
     if (key != kPlainBodyKey) write_body({rte_pktmbuf_mtod(piece, std::uint8_t*), part}, key, at);
     last->next = piece;

@@ -72,7 +72,6 @@ class Sender {
   std::uint16_t queues_;
   bool tso_;
   bool offload_;
-  std::uint32_t piece_;  ///< bytes of a TSO frame's body in one buffer
   bool full_;
   double new_flow_rate_;
   double hz_;

@@ -88,7 +88,7 @@ class PackedRing {
   Walk walk(const Chain& chain, Direction direction, std::span<Piece> out) const {
     PieceCollector collect(*vring_.memory, queue_.region_hint, direction, out);
     if ((chain.first.high & kDescIndirect) != 0) {
-      walk_indirect(chain.first, collect);
+      walk_indirect(chain.first, direction, collect);
       return collect.walk();
     }
     RawDesc desc = chain.first;
@@ -162,8 +162,8 @@ class PackedRing {
     return static_cast<std::uint16_t>(slot + 1U == size_ ? 0 : slot + 1U);
   }
 
-  void walk_indirect(const RawDesc& desc, PieceCollector& collect) const {
-    // The table is as many descriptors as its length says; NEXT means nothing in it (section 2.8.8).
+  void walk_indirect(const RawDesc& desc, Direction direction, PieceCollector& collect) const {
+    // The table is as many descriptors as its length says; NEXT means nothing in it (section 2.8.7).
     if (!vring_.indirect || (desc.high & kDescNext) != 0 || desc.len == 0 || desc.len % sizeof(packed::Desc) != 0 ||
         desc.addr % alignof(packed::Desc) != 0) {
       collect.fail(ChainError::malformed);
@@ -182,7 +182,10 @@ class PackedRing {
         collect.fail(ChainError::malformed);
         return;
       }
-      if (!collect.add(entry.addr, entry.len, entry.high)) return;
+      // WRITE has a meaning, but DPDK's driver forgets it in what it sends: at the header's entry always, at others now
+      // and then. No frame has a part for us to write, so all of a table that was sent is what the driver wrote.
+      const auto flags = direction == Direction::from_driver ? std::uint16_t{0} : entry.high;
+      if (!collect.add(entry.addr, entry.len, flags)) return;
     }
   }
 

@@ -5,8 +5,9 @@ import dataclasses
 
 import pytest
 
+from process import wait_until
 from switch import Switch, vhost_port
-from testpmd import TestpmdVm, VirtioUser
+from testpmd import ENOUGH, TestpmdVm, VirtioUser
 
 pytestmark = pytest.mark.usefixtures("testpmd_memory")
 
@@ -76,6 +77,20 @@ def test_traffic_flows_both_ways_and_every_frame_is_accounted_for(place, kind):
             assert theirs[name]["tx_bytes"] == stats.rx_bytes
         polled = {(queue["port"], queue["queue"]) for pmd in switch.rpc("pmds")["pmds"] for queue in pmd["queues"] if queue["packets"] > 0}
         assert polled == {(name, queue) for name in ("vm1", "vm2") for queue in range(kind.queues)}
+
+
+@pytest.mark.parametrize("kind", [KINDS[0], KINDS[8], KINDS[9]], ids=str)
+def test_frames_in_several_pieces_arrive(place, kind):
+    """The driver puts them into indirect tables; in those of packed rings, it marks some of a frame as writable."""
+    with switch_for(place, kind) as switch, vms_on(switch, place, kind) as vm:
+        vm.command("set txpkts 42,100,200")
+        vm.start("txonly")
+        wait_until(lambda: all(port["rx_packets"] >= ENOUGH for port in switch.ports().values()), "the VMs send", 30)
+        vm.stop_forwarding()
+        switch.wait_at_rest()
+        assert {drop for drop in switch.drops() if drop[1].startswith("rx_")} == set()
+        ports = switch.ports().values()
+        assert [port["rx_bytes"] for port in ports] == [342 * port["rx_packets"] for port in ports]
 
 
 @pytest.mark.parametrize("kind", [KINDS[0], KINDS[3], KINDS[8], KINDS[9]], ids=str)

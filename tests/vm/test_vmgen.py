@@ -75,6 +75,7 @@ SETTINGS = {
     "imix": (2, "", ("--size", "imix")),
     "jumbo": (2, ",packed=1", ("--size", 9000, "--rate", 2000)),
     "tso": (2, "", ("--protocol", "tcp", "--tso", 60_000, "--rate", 500)),
+    "tso-without-in-order": (2, ",in_order=0", ("--protocol", "tcp", "--tso", 60_000, "--rate", 500)),
     "tso-packed": (2, ",packed=1", ("--protocol", "tcp", "--tso", 60_000, "--rate", 500)),
 }
 

@@ -213,6 +213,27 @@ TEST_F(HostilePacked, chain_without_an_end_stops_the_queue) {
   EXPECT_TRUE(driver.queue.broken);
 }
 
+// As DPDK's driver has it (virtqueue_enqueue_xmit_packed); librte_vhost does not look at these flags either.
+TEST_F(HostilePacked, writable_marks_in_the_indirect_table_of_a_frame_mean_nothing) {
+  const std::uint64_t header = guest.allocate(12);
+  const std::uint64_t one = guest.allocate(40, 1);
+  const std::uint64_t two = guest.allocate(60, 1);
+  std::memset(guest.at(one), 1, 40);
+  std::memset(guest.at(two), 2, 60);
+  for (unsigned marked = 0; marked < 8; ++marked) {
+    driver.add({{header, 12, (marked & 1U) != 0}, {one, 40, (marked & 2U) != 0}, {two, 60, (marked & 4U) != 0}}, true);
+    receive(driver.queue, *burst, counters);
+    ASSERT_EQ(burst->count, 1U) << marked;
+    const Frame& frame = burst->frames[0];
+    ASSERT_EQ(frame.size, 100U);
+    ASSERT_EQ(frame.head_size, 100U);
+    for (unsigned i = 0; i < 100; ++i) ASSERT_EQ(frame.head[i], i < 40 ? 1 : 2);
+    release(driver.queue, *burst);
+    ASSERT_EQ(driver.used()->len, 0U);
+  }
+  EXPECT_EQ(driver.queue.guest_errors.get(), 0U);
+}
+
 // What a guest may ask to be done with a frame.
 class HostileOffload : public ::testing::Test {
  protected:
@@ -318,6 +339,14 @@ TYPED_TEST(HostileRx, malformed_buffers_are_given_back_and_cost_one_frame_each) 
     EXPECT_EQ(used->len, 0U);
   }
   EXPECT_EQ(this->driver.used()->len, 72U);
+}
+
+TYPED_TEST(HostileRx, indirect_table_with_a_part_that_is_not_to_be_written_is_not_written) {
+  const std::uint64_t at = this->guest.allocate(2000);
+  this->driver.add({{at, 1000, true}, {at + 1000, 1000, false}}, true);
+  this->send();
+  EXPECT_EQ(this->counters.dropped(DropReason::tx_bad_descriptor), 1U);
+  EXPECT_EQ(this->driver.used()->len, 0U);
 }
 
 TYPED_TEST(HostileRx, buffer_too_small_drops_the_frame_and_keeps_the_buffer) {
