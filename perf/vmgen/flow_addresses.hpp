@@ -14,6 +14,16 @@ struct FlowAddress {
   std::uint16_t src_port;
   std::uint16_t dst_port;
   bool operator==(const FlowAddress&) const = default;
+
+  /// As frames carry them, in registers as ProbeWords are.
+  struct Words {
+    std::uint64_t ips_be;    ///< source first
+    std::uint32_t ports_be;  ///< source first
+  };
+  [[nodiscard]] Words words() const {
+    return {__builtin_bswap32(src_ip) | std::uint64_t{__builtin_bswap32(dst_ip)} << 32,
+            __builtin_bswap16(src_port) | std::uint32_t{__builtin_bswap16(dst_port)} << 16};
+  }
 };
 
 /// Of one sender and one receiver. Any two of the first capacity() flows differ in what `vary` names, and no two pairs

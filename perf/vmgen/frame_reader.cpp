@@ -35,17 +35,16 @@ FrameKind FrameReader::read(const std::uint8_t* frame, std::uint32_t length, Pro
       frame[kIp + offsetof(rte_ipv4_hdr, next_proto_id)] != ip_protocol_) {
     return FrameKind::kForeign;
   }
-  const auto order = load<std::uint64_t>(frame + layout_.order);
-  const auto stamp = load<std::uint64_t>(frame + layout_.stamp);
+  const ProbeWords words{load<std::uint64_t>(frame + layout_.order), load<std::uint64_t>(frame + layout_.stamp)};
   const std::uint32_t crc =
       std::uint32_t{load<std::uint16_t>(frame + layout_.crc_high)} << 16 | load<std::uint16_t>(frame + layout_.crc_low);
-  probe = Probe::of_words(order, stamp);
+  probe = Probe::of(words);
   const std::uint32_t ip_length = ntohs(load<std::uint16_t>(frame + kIp + offsetof(rte_ipv4_hdr, total_length)));
-  if (crc != probe_crc(order, stamp, length) || ip_length + kIp != length) return FrameKind::kCorrupted;
-  return verify_ == Verify::kProbe || all_is_intact(frame, length, probe) ? FrameKind::kGood : FrameKind::kCorrupted;
+  if (crc != probe_crc(words, length) || ip_length + kIp != length) return FrameKind::kCorrupted;
+  return verify_ == Verify::kProbe || all_is_intact(frame, length, words) ? FrameKind::kGood : FrameKind::kCorrupted;
 }
 
-bool FrameReader::all_is_intact(const std::uint8_t* frame, std::uint32_t length, const Probe& probe) const {
+bool FrameReader::all_is_intact(const std::uint8_t* frame, std::uint32_t length, ProbeWords probe) const {
   const std::uint32_t ip_sum = sum_of({frame + kIp, sizeof(rte_ipv4_hdr)});
   return (ip_sum & 0xffff) + (ip_sum >> 16) == 0xffff &&
          body_is_intact({frame + kHead, length - kHead}, body_key(probe));

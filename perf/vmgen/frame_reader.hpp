@@ -25,7 +25,7 @@ class FrameReader {
   FrameKind read(const std::uint8_t* frame, std::uint32_t length, Probe& probe) const;
 
  private:
-  [[nodiscard]] bool all_is_intact(const std::uint8_t* frame, std::uint32_t length, const Probe& probe) const;
+  [[nodiscard]] bool all_is_intact(const std::uint8_t* frame, std::uint32_t length, ProbeWords probe) const;
 
   ProbeLayout layout_;
   std::uint8_t ip_protocol_;

@@ -39,8 +39,8 @@ std::uint32_t sum_of(std::span<const std::uint8_t> bytes, std::uint32_t sum) {
   return rte_raw_cksum(bytes.data(), bytes.size()) + sum;
 }
 
-std::uint64_t body_key(const Probe& probe) {
-  return (probe.order_word() ^ std::uint64_t{probe.sender} << 56) * 0xff51afd7ed558ccd | 1;
+std::uint64_t body_key(ProbeWords probe) {
+  return (probe.order ^ std::uint64_t{Probe::of(probe).sender} << 56) * 0xff51afd7ed558ccd | 1;
 }
 
 void write_body(std::span<std::uint8_t> part, std::uint64_t key, std::size_t offset) {
@@ -101,29 +101,25 @@ FrameWriter::FrameWriter(const Settings& settings)
   plain_body_sum_ = sum_of(body);
 }
 
-void FrameWriter::write_head(std::uint8_t* head, const Probe& probe, const FlowAddress& address,
+void FrameWriter::write_head(std::uint8_t* head, ProbeWords probe, FlowAddress::Words flow,
                              std::uint32_t body_sum) const {
   const ProbeLayout at = ProbeLayout::of(protocol_);
   std::memcpy(head, head_.data(), kHead);
 
-  const std::uint64_t ips = htonl(address.src_ip) | std::uint64_t{htonl(address.dst_ip)} << 32;
-  const std::uint32_t ports = htons(address.src_port) | std::uint32_t{htons(address.dst_port)} << 16;
-  store(head + kSrcIp, ips);
-  store(head + kIpChecksum, static_cast<std::uint16_t>(~fold(ip_sum_ + halves(ips))));
-  store(head + kL4, ports);
+  store(head + kSrcIp, flow.ips_be);
+  store(head + kIpChecksum, static_cast<std::uint16_t>(~fold(ip_sum_ + halves(flow.ips_be))));
+  store(head + kL4, flow.ports_be);
 
-  const std::uint64_t order = probe.order_word();
-  const std::uint64_t stamp = probe.stamp_word();
-  const std::uint32_t crc = probe_crc(order, stamp, length_);
-  store(head + at.order, order);
-  store(head + at.stamp, stamp);
+  const std::uint32_t crc = probe_crc(probe, length_);
+  store(head + at.order, probe.order);
+  store(head + at.stamp, probe.stamp);
   store(head + at.crc_high, static_cast<std::uint16_t>(crc >> 16));
   store(head + at.crc_low, static_cast<std::uint16_t>(crc));
 
   if (protocol_ == Protocol::kTcp) {
-    const std::uint64_t pseudo = pseudo_sum_ + halves(ips);
+    const std::uint64_t pseudo = pseudo_sum_ + halves(flow.ips_be);
     const std::uint64_t all =
-        pseudo + tcp_sum_ + halves(ports) + halves(order) + halves(stamp) + halves(crc) + body_sum;
+        pseudo + tcp_sum_ + halves(flow.ports_be) + halves(probe.order) + halves(probe.stamp) + halves(crc) + body_sum;
     store(head + kTcpChecksum, offload_ ? fold(pseudo) : static_cast<std::uint16_t>(~fold(all)));
   }
 }

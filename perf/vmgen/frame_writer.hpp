@@ -28,7 +28,7 @@ class FrameWriter {
 
   /// Writes the frame's first kHead bytes. `body_sum`: the 16-bit sum of what follows them; plain_body_sum() for the
   /// body that write_plain_body leaves.
-  void write_head(std::uint8_t* head, const Probe& probe, const FlowAddress& address, std::uint32_t body_sum) const;
+  void write_head(std::uint8_t* head, ProbeWords probe, FlowAddress::Words flow, std::uint32_t body_sum) const;
   [[nodiscard]] std::uint32_t plain_body_sum() const { return plain_body_sum_; }
 
  private:
@@ -44,7 +44,7 @@ class FrameWriter {
 
 /// The body, what follows the head, in words of 8 bytes: it depends on the probe's flow, number and sender (`full`), or
 /// is the same in all frames.
-std::uint64_t body_key(const Probe& probe);
+std::uint64_t body_key(ProbeWords probe);
 constexpr std::uint64_t kPlainBodyKey = 0;
 /// Writes the part of the body that begins `offset` bytes (a multiple of 8) into it.
 void write_body(std::span<std::uint8_t> part, std::uint64_t key, std::size_t offset);

@@ -26,6 +26,7 @@ Counts& Counts::operator+=(const Counts& other) {
   sender.sent += other.sender.sent;
   sender.sent_bytes += other.sender.sent_bytes;
   sender.refused += other.sender.refused;
+  sender.refused_new += other.sender.refused_new;
   sender.skipped += other.sender.skipped;
   sender.bursts += other.sender.bursts;
   sender.bursts_refused += other.sender.bursts_refused;

@@ -20,6 +20,7 @@ constexpr unsigned kCache = 256;
 constexpr std::uint32_t kMergeableBuffer = 2048;
 constexpr std::uint32_t kTsoMergeableBuffer = 4096;  ///< a page: what Linux gives once frames are large
 constexpr std::uint32_t kSpareHeads = 2 * RTE_MEMPOOL_CACHE_MAX_SIZE;
+constexpr std::uint32_t kHeadsInHand = 3 * 32;  ///< of one sender: to be written next, or waiting for room in a ring
 
 /// Elements of a pool, and the bytes that each holds.
 struct Shape {
@@ -39,7 +40,8 @@ std::uint32_t ring_slots(const Options& options) {
 
 Shape heads_of(const Options& options) {
   const std::uint32_t room = options.tso != 0 ? kTsoHead : options.largest_frame();
-  return {ring_slots(options) + kSpareHeads, RTE_ALIGN_CEIL(room, 64U)};
+  return {ring_slots(options) + kSpareHeads + kHeadsInHand * static_cast<std::uint32_t>(options.vms.size()),
+          RTE_ALIGN_CEIL(room, 64U)};
 }
 
 /// A piece takes a slot of its ring, but where the driver makes indirect tables: there a frame takes one, in how many

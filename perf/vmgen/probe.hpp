@@ -31,6 +31,13 @@ constexpr std::uint64_t ticks_since(std::uint64_t stamp, std::uint64_t tsc) {
   return (stamp_of(tsc) - stamp) & kStampMask;
 }
 
+/// A probe as frames carry it. Passed in registers: a word that is loaded right after its parts were stored would wait
+/// for all stores before it, those to buffers that are still on the switch's core among them.
+struct ProbeWords {
+  std::uint64_t order;
+  std::uint64_t stamp;
+};
+
 struct Probe {
   std::uint32_t flow = 0;
   std::uint32_t number = 0;  ///< of this sender, receiver and flow, from 0 in each run
@@ -39,26 +46,26 @@ struct Probe {
   std::uint8_t receiver = 0;  ///< or kEveryone
   std::uint8_t run = 0;       ///< tells a run's frames from those of earlier ones
 
-  [[nodiscard]] std::uint64_t order_word() const { return std::uint64_t{number} << 32 | flow; }
-  [[nodiscard]] std::uint64_t stamp_word() const {
-    return stamp << 24 | std::uint64_t{run} << 16 | std::uint64_t{receiver} << 8 | sender;
+  [[nodiscard]] constexpr ProbeWords words() const {
+    return {std::uint64_t{number} << 32 | flow,
+            stamp << 24 | std::uint64_t{run} << 16 | std::uint64_t{receiver} << 8 | sender};
   }
-  static Probe of_words(std::uint64_t order, std::uint64_t stamp) {
-    return {.flow = static_cast<std::uint32_t>(order),
-            .number = static_cast<std::uint32_t>(order >> 32),
-            .stamp = stamp >> 24,
-            .sender = static_cast<std::uint8_t>(stamp),
-            .receiver = static_cast<std::uint8_t>(stamp >> 8),
-            .run = static_cast<std::uint8_t>(stamp >> 16)};
+  static constexpr Probe of(const ProbeWords& words) {
+    return {.flow = static_cast<std::uint32_t>(words.order),
+            .number = static_cast<std::uint32_t>(words.order >> 32),
+            .stamp = words.stamp >> 24,
+            .sender = static_cast<std::uint8_t>(words.stamp),
+            .receiver = static_cast<std::uint8_t>(words.stamp >> 8),
+            .run = static_cast<std::uint8_t>(words.stamp >> 16)};
   }
   bool operator==(const Probe&) const = default;
 };
 
 /// CRC-32C of the probe and the length of its frame.
-inline std::uint32_t probe_crc(std::uint64_t order, std::uint64_t stamp, std::uint32_t frame_length) {
+inline std::uint32_t probe_crc(ProbeWords probe, std::uint32_t frame_length) {
   std::uint64_t crc = _mm_crc32_u64(kMagic, frame_length);
-  crc = _mm_crc32_u64(crc, order);
-  return static_cast<std::uint32_t>(_mm_crc32_u64(crc, stamp));
+  crc = _mm_crc32_u64(crc, probe.order);
+  return static_cast<std::uint32_t>(_mm_crc32_u64(crc, probe.stamp));
 }
 
 template <typename T>

@@ -68,6 +68,7 @@ void add_counts(Json& json, const Counts& counts, double seconds) {
   json["tx_bps"] = each_second(sender.sent_bytes * 8);
   json["rx_bps"] = each_second(receiver.received_bytes * 8);
   json["new_flows"] = {{"sent", counts.new_sent},
+                       {"refused", sender.refused_new},
                        {"received", receiver.new_received},
                        {"lost", counts.new_expected - receiver.new_received},
                        {"duplicated", receiver.new_duplicated}};

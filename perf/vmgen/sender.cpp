@@ -18,9 +18,15 @@ constexpr std::uint16_t kL2 = sizeof(rte_ether_hdr);
 constexpr std::uint16_t kL3 = sizeof(rte_ipv4_hdr);
 constexpr std::uint16_t kTcp = sizeof(rte_tcp_hdr);
 constexpr std::uint32_t kOfNewFlow = 0x100;
+constexpr std::size_t kVirtioHeader = 12;  ///< in front of the frame
 
 /// The frame's stream, and kOfNewFlow: kept with it until the ring has taken it.
 std::uint32_t& tag_of(rte_mbuf& frame) { return frame.hash.usr; }
+bool is_of_new_flow(rte_mbuf& frame) { return (tag_of(frame) & kOfNewFlow) != 0; }
+
+/// Brings a cache line in to be written. The compiler's own prefetch knows only the kind for reading on the machines we
+/// build for.
+void prefetch_to_write(const std::uint8_t* line) { asm volatile("prefetchw %0" : : "m"(*line)); }
 
 /// Every buffer of the pools has a plain body from here on: only heads are written for each frame.
 void write_plain_body(rte_mempool*, void*, void* element, unsigned) {
@@ -68,7 +74,10 @@ Sender::Sender(const Options& options, const Vm& vm, std::size_t number, Pools& 
   }
 }
 
-Sender::~Sender() { end(); }
+Sender::~Sender() {
+  end();
+  rte_pktmbuf_free_bulk(fresh_.data(), static_cast<unsigned>(fresh_.size()));
+}
 
 void Sender::begin(std::uint8_t run) {
   end();
@@ -92,7 +101,7 @@ SenderCounts Sender::counts() const {
 void Sender::take_back(rte_mbuf& frame) {
   Stream& stream = streams_[tag_of(frame) & (kOfNewFlow - 1)];
   --stream.sent;
-  if ((tag_of(frame) & kOfNewFlow) != 0) --stream.sent_new;
+  if (is_of_new_flow(frame)) --stream.sent_new;
   --counts_.sent;
   counts_.sent_bytes -= frame.pkt_len;
   rte_pktmbuf_free(&frame);
@@ -123,27 +132,42 @@ Sender::Turn Sender::turn(std::uint64_t now) {
   }
   counts_.bursts += turn.bursts;
   counts_.bursts_refused += turn.bursts_refused;
+  if (fresh_.size() < kBurst) refill();  // if it cannot now, the next turn will see
   return turn;
 }
 
 void Sender::make(std::uint32_t due, std::uint32_t due_new, std::uint64_t now) {
-  std::array<rte_mbuf*, kBurst> frames;
   const std::uint32_t all = due + due_new;
-  if (rte_pktmbuf_alloc_bulk(heads_, frames.data(), all) != 0) {
+  if (all > fresh_.size() && !refill()) {
     counts_.skipped += paced_ ? all : due_new;
     return;
   }
-  // The switch has read these last: they are on another core.
-  for (std::uint32_t i = 0; i < all; ++i) __builtin_prefetch(rte_pktmbuf_mtod(frames[i], void*), 1);
   const std::uint64_t stamp = stamp_of(now);
   std::uint32_t share = 0;
   for (std::uint32_t i = 0; i < all; ++i) {
     share += due_new;  // new flows come evenly between the others
     const bool of_new_flow = share >= all;
     if (of_new_flow) share -= all;
-    make_frame(*frames[i], next_stream_, of_new_flow, stamp);
+    rte_mbuf& frame = *fresh_.back();
+    fresh_.pop_back();
+    make_frame(frame, next_stream_, of_new_flow, stamp);
     if (++next_stream_ == streams_.size()) next_stream_ = 0;
   }
+}
+
+bool Sender::refill() {
+  const std::size_t kept = fresh_.size();
+  fresh_.resize(kBurst);
+  if (rte_pktmbuf_alloc_bulk(heads_, &fresh_[kept], static_cast<unsigned>(kBurst - kept)) != 0) {
+    fresh_.resize(kept);
+    return false;
+  }
+  for (std::size_t i = kept; i < kBurst; ++i) {
+    const auto* const head = rte_pktmbuf_mtod(fresh_[i], const std::uint8_t*);
+    __builtin_prefetch(head - kVirtioHeader);  // the driver writes it only where it is to be another
+    prefetch_to_write(head);
+  }
+  return true;
 }
 
 void Sender::make_frame(rte_mbuf& frame, std::size_t stream_number, bool of_new_flow, std::uint64_t stamp) {
@@ -156,7 +180,7 @@ void Sender::make_frame(rte_mbuf& frame, std::size_t stream_number, bool of_new_
                     .receiver = stream.route().receiver,
                     .run = run_};
   const FrameWriter& writer = stream.next_writer();
-  if (!write(frame, stream, writer, probe)) {
+  if (!write(frame, stream, writer, flow, probe.words())) {
     counts_.skipped += paced_;
     return;
   }
@@ -169,7 +193,8 @@ void Sender::make_frame(rte_mbuf& frame, std::size_t stream_number, bool of_new_
   outbox.frames[outbox.count++] = &frame;
 }
 
-bool Sender::write(rte_mbuf& frame, const Stream& stream, const FrameWriter& writer, const Probe& probe) {
+bool Sender::write(rte_mbuf& frame, const Stream& stream, const FrameWriter& writer, std::uint32_t flow,
+                   ProbeWords probe) {
   auto* const bytes = rte_pktmbuf_mtod(&frame, std::uint8_t*);
   const std::uint32_t length = writer.length();
   std::uint32_t body_sum = writer.plain_body_sum();
@@ -196,7 +221,7 @@ bool Sender::write(rte_mbuf& frame, const Stream& stream, const FrameWriter& wri
     frame.tso_segsz = tso_ ? kTsoSegment : 0;
     frame.ol_flags = RTE_MBUF_F_TX_IPV4 | (tso_ ? RTE_MBUF_F_TX_TCP_SEG : RTE_MBUF_F_TX_TCP_CKSUM);
   }
-  writer.write_head(bytes, probe, stream.address_of(probe.flow), body_sum);
+  writer.write_head(bytes, probe, stream.address_of(flow).words(), body_sum);
   return true;
 }
 
@@ -224,7 +249,10 @@ void Sender::flush(Outbox& outbox, std::uint16_t queue, Turn& turn) {
   ++turn.bursts;
   turn.bursts_refused += taken < count;
   if (paced_) {
-    for (std::uint32_t i = taken; i < count; ++i) take_back(*outbox.frames[i]);
+    for (std::uint32_t i = taken; i < count; ++i) {
+      counts_.refused_new += is_of_new_flow(*outbox.frames[i]);
+      take_back(*outbox.frames[i]);
+    }
     counts_.refused += count - taken;
     outbox.count = 0;
   } else {
@@ -245,7 +273,7 @@ void Sender::greet(std::uint64_t now) {
                       .sender = number_,
                       .receiver = stream->route().receiver,
                       .run = kWarmUpRun};
-    if (write(*frame, *stream, stream->next_writer(), probe) && rte_eth_tx_burst(port_, 0, &frame, 1) == 0) {
+    if (write(*frame, *stream, stream->next_writer(), 0, probe.words()) && rte_eth_tx_burst(port_, 0, &frame, 1) == 0) {
       rte_pktmbuf_free(frame);
     }
   }

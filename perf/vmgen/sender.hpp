@@ -21,6 +21,7 @@ struct SenderCounts {
   std::uint64_t sent = 0;  ///< frames that wait for room included, while it runs
   std::uint64_t sent_bytes = 0;
   std::uint64_t refused = 0;
+  std::uint64_t refused_new = 0;  ///< of these, of new flows
   std::uint64_t skipped = 0;
   std::uint64_t bursts = 0;
   std::uint64_t bursts_refused = 0;
@@ -59,10 +60,13 @@ class Sender {
   };
 
   [[nodiscard]] std::uint32_t most_now() const;
+  /// Gets buffers for the next burst; false if there is no memory for them. They are on the switch's core, which has
+  /// read them last, and come over while others have their turns.
+  bool refill();
   void make(std::uint32_t due, std::uint32_t due_new, std::uint64_t now);
   void make_frame(rte_mbuf& frame, std::size_t stream, bool of_new_flow, std::uint64_t stamp);
   /// False if there is no memory for the frame's body.
-  bool write(rte_mbuf& frame, const Stream& stream, const FrameWriter& writer, const Probe& probe);
+  bool write(rte_mbuf& frame, const Stream& stream, const FrameWriter& writer, std::uint32_t flow, ProbeWords probe);
   bool add_pieces(rte_mbuf& head, std::uint32_t length, std::uint64_t key);
   void flush(Outbox& outbox, std::uint16_t queue, Turn& turn);
   void take_back(rte_mbuf& frame);
@@ -80,6 +84,7 @@ class Sender {
   std::vector<Stream> streams_;
   std::optional<Stream> announcement_;
   std::vector<Outbox> outboxes_;
+  std::vector<rte_mbuf*> fresh_;  ///< buffers to be written next
   std::size_t next_stream_ = 0;
   std::uint8_t run_ = 0;
   bool paced_ = false;

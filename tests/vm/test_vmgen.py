@@ -133,7 +133,7 @@ def test_what_a_rule_rewrites_without_care_for_numbers_is_still_good(place):
 
 @pytest.mark.parametrize("rings", ["", ",packed=1"], ids=["split", "packed"])
 def test_it_goes_on_when_the_switch_comes_back_and_the_gap_tells_how_long_that_took(place, rings):
-    with Vmgen(place, vms_in(place, 2, rings), "--rate", 5_000, "--interval", 50, "--duration", 0) as generator:
+    with Vmgen(place, vms_in(place, 2, rings), "--rate", 5_000, "--new-flows", 1_000, "--interval", 50, "--duration", 0) as generator:
         with switch_with(place, 2):
             generator.wait_sending()
             wait_until(lambda: sum(i["total"]["received"] for i in generator.events("interval")) > 1000, "frames arrive", 60)
@@ -150,6 +150,7 @@ def test_it_goes_on_when_the_switch_comes_back_and_the_gap_tells_how_long_that_t
     assert total["corrupted"] == total["reordered"] == 0
     assert total["expected"] == total["received"] + total["lost"]
     assert total["refused"] > 0 and total["expected"] == total["sent"], "while nobody empties the rings, frames are refused, and were not sent"
+    assert 0 < total["new_flows"]["refused"] < total["refused"], "those of new flows among the others"
     outage = max(i["total"]["longest_gap_us"] for i in generator.events("interval"))
     assert outage == pytest.approx(total["longest_gap_us"], rel=0.001) and outage > 0
     assert 0 < total["longest_gap_at_s"] < report["duration_s"]

@@ -31,8 +31,8 @@ std::vector<std::uint8_t> frame_of(const Setting& setting, const Probe& probe = 
   const FrameWriter writer{{kSrc, kDst, setting.protocol, offload, setting.length}};
   std::vector<std::uint8_t> frame(setting.length);
   const std::span<std::uint8_t> body = std::span{frame}.subspan(kHead);
-  write_body(body, body_key(probe), 0);
-  writer.write_head(frame.data(), probe, kAddress, sum_of(body));
+  write_body(body, body_key(probe.words()), 0);
+  writer.write_head(frame.data(), probe.words(), kAddress.words(), sum_of(body));
   return frame;
 }
 
