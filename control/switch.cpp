@@ -122,7 +122,7 @@ Switch::Impl::~Impl() {
   loop.cancel(stall_timer);
   loop.cancel(leaving_timer);
   *alive = false;
-  pmds.stop_threads();
+  pmds.end_threads();
   slow_path.reset();
   // Ports after the threads that use their queues.
 }
@@ -195,19 +195,22 @@ Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::E
       SlowPathOptions{config.bridge, config.flows, random_secret<std::uint64_t>()}, std::move(links));
   if (auto done = impl->set_up(*impl->prepared); !done) return tl::unexpected(done.error());
   if (auto done = impl->prepare_ports(); !done) return tl::unexpected(done.error());
+  impl->pmds.make_threads();
   return std::unique_ptr<Switch>(new Switch(std::move(impl)));
 }
 
-Expected<void> Switch::take_up() {
+void Switch::take_up() {
   impl_->slow_path = std::make_unique<SlowPathThread>(std::move(impl_->prepared), [] { return datapath::now_ns(); });
   for (SwitchPort& port : impl_->ports.all()) {
     if (port.port == nullptr) continue;
     port.port->activate();
     port.in_use = true;
   }
-  // Guests do not wait for devices.
   impl_->pmds.use(impl_->ports.queues());
   impl_->pmds.start_threads();
+}
+
+Expected<void> Switch::open_devices() {
   if (auto opened = impl_->open_ethdevs(); !opened) return opened;
   impl_->stall_timer = impl_->loop.every(kStallCheck, [i = impl_.get()] { i->pmds.interrupt_stalled(); });
   impl_->leaving_timer = impl_->loop.every(kLeavingCheck, [i = impl_.get()] {

@@ -101,12 +101,17 @@ class Switch {
   /// `link` outlive the switch.
   [[nodiscard]] static Expected<std::unique_ptr<Switch>> prepare(const Config& config, ports::EventLoop& loop,
                                                                  KeeperLink& link);
-  /// Takes up the ports and starts to work. After an error there is nothing to do but to destroy the switch.
-  [[nodiscard]] Expected<void> take_up();
+  /// Takes up the guests' ports and starts to work.
+  void take_up();
+  /// What guests do not wait for: the ports that are devices, and what is looked after from time to time. After an
+  /// error there is nothing to do but to destroy the switch.
+  [[nodiscard]] Expected<void> open_devices();
   /// Stops between two bursts, with no packet left in here: what guests send from now on waits in their rings. The
   /// event loop must not run until unpark().
   void park();
   void unpark();
+  /// Makes the slow path's thread urgent (see urgency.hpp), or as threads were when the switch was prepared.
+  void hurry(bool urgent);
   /// Once this worker is the one that goes on: ports that the one before had and this one has not are gone for good.
   void abandon_other_ports();
   /// Shows the keeper that the control thread works, and how far the PMDs are.

@@ -43,8 +43,22 @@ PmdThread::PmdThread(Pmd& pmd, unsigned core, microseconds idle_sleep)
 }
 
 PmdThread::~PmdThread() {
-  stop_.store(true, std::memory_order_relaxed);
+  // relaxed: whoever joins sees all that the thread has done.
+  wish_.store(Wish::end, std::memory_order_relaxed);
+  wish_.notify_one();
   thread_.join();
+}
+
+void PmdThread::go() {
+  // release: what was made ready for the PMD since it rested.
+  wish_.store(Wish::work, std::memory_order_release);
+  wish_.notify_one();
+}
+
+void PmdThread::rest() {
+  // seq_cst, here and where the thread begins to work: either we see that it has begun, or it sees that it shall not.
+  wish_.store(Wish::rest, std::memory_order_seq_cst);
+  rests_.wait(false, std::memory_order_seq_cst);
 }
 
 void PmdThread::interrupt() { pthread_kill(thread_.native_handle(), SIGURG); }
@@ -59,9 +73,24 @@ void PmdThread::run() {
   // Without it (DPDK knows all the threads it can) buffers come from the shared ring: slower, and nothing else.
   const auto registered = ports::EalThread::enter();
 
+  for (Wish wish = wish_.load(std::memory_order_acquire); wish != Wish::end;
+       wish = wish_.load(std::memory_order_acquire)) {
+    if (wish == Wish::work) {
+      rests_.store(false, std::memory_order_seq_cst);
+      if (wish_.load(std::memory_order_seq_cst) == Wish::work) work();
+    } else {
+      rests_.store(true, std::memory_order_release);
+      rests_.notify_one();
+      wish_.wait(Wish::rest, std::memory_order_acquire);
+    }
+  }
+}
+
+/// Until something else is wished for.
+void PmdThread::work() {
   unsigned idle_loops = 0;
   microseconds sleep = kFirstSleep;
-  while (!stop_.load(std::memory_order_relaxed)) {
+  while (wish_.load(std::memory_order_relaxed) == Wish::work) {
     if (pmd_.run_once(now_ns())) {
       idle_loops = 0;
       sleep = kFirstSleep;

@@ -31,6 +31,7 @@
 #include "control/rpc/server.hpp"
 #include "control/rpc/switch_methods.hpp"
 #include "control/switch.hpp"
+#include "control/urgency.hpp"
 #include "ports/event_loop.hpp"
 #include "ports/unique_fd.hpp"
 
@@ -41,6 +42,9 @@ using Command = KeeperLink::Command;
 
 /// Often enough for the shortest patience that a configuration may ask for.
 constexpr std::chrono::milliseconds kLongestBeat{50};
+/// For as long, once the ports have been taken up, the slow path is urgent: all that has piled up meanwhile comes at
+/// once.
+constexpr std::chrono::milliseconds kUrgency{100};
 
 class Worker {
  public:
@@ -56,9 +60,11 @@ class Worker {
   [[nodiscard]] bool go_on_after_hand_over();
   void upgrade(const std::string& binary, std::chrono::milliseconds patience, Switch::Then<Expected<void>> then);
   void answer_upgrade(const std::string& error);
+  void calm_down();
 
   const Config& config_;
   KeeperLink& link_;
+  const Scheduling ordinary_ = Scheduling::of(0);
   ports::EventLoop loop_;
   std::unique_ptr<Switch> switch_;
   bool hands_over_ = false;
@@ -80,7 +86,10 @@ Expected<void> Worker::run() {
     if (command->saying == Saying::go) break;
   }
   link_.take_over();
-  if (auto taken = switch_->take_up(); !taken) return taken;
+  // The keeper has made us urgent with that word; what we start, the slow path, is urgent too.
+  switch_->take_up();
+  ordinary_.apply(0);
+  if (auto opened = switch_->open_devices(); !opened) return opened;
   work();
   return {};
 }
@@ -95,6 +104,7 @@ void Worker::work() {
   switch_->beat(link_.heartbeat());
   if (beat.count() > 0) loop_.every(beat, [this] { switch_->beat(link_.heartbeat()); });
   link_.report(Saying::running);
+  calm_down();
   switch_->abandon_other_ports();
   link_.let_go_of_inherited();
   loop_.post([this] { obey(); });  // what has come meanwhile
@@ -140,7 +150,13 @@ bool Worker::go_on_after_hand_over() {
   }
   hands_over_ = false;
   switch_->unpark();
+  ordinary_.apply(0);
+  calm_down();
   return true;
+}
+
+void Worker::calm_down() {
+  loop_.after(kUrgency, [this] { switch_->hurry(false); });
 }
 
 void Worker::upgrade(const std::string& binary, std::chrono::milliseconds patience, Switch::Then<Expected<void>> then) {

@@ -25,6 +25,8 @@ constexpr milliseconds kStackPatience{200};
 /// For a worker that is told to stop to end. It takes a few tens of milliseconds, and seconds on a machine that has
 /// more to do than it can; one that is killed leaves its sockets behind.
 constexpr milliseconds kStopPatience{10'000};
+/// By then, another has followed a worker that died.
+constexpr milliseconds kBurial{300};
 /// For a worker that has been told to go to be running. It may have a lot of huge pages to clear; without any limit one
 /// that hangs before it has a heartbeat would hang for good.
 constexpr milliseconds kStartPatience{60'000};
@@ -56,6 +58,7 @@ Keeper::Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, 
 Keeper::~Keeper() = default;
 
 int Keeper::run() {
+  make_urgent(0);
   loop_.watch(signals_.get(), EPOLLIN, [this](std::uint32_t) {
     signalfd_siginfo info{};
     if (::read(signals_.get(), &info, sizeof info) != sizeof info) return;
@@ -82,7 +85,8 @@ void Keeper::remove_sockets() const {
 std::unique_ptr<Keeper::Worker> Keeper::spawn(const Version& version) {
   const unsigned taken = active_ ? active_->heartbeat : other_ ? other_->heartbeat : 1;
   const unsigned heartbeat = 1 - taken;
-  auto process = WorkerProcess::start({version.binary, state_.get(), version.text.get(), options_.config, heartbeat});
+  auto process =
+      WorkerProcess::start({version.binary, state_.get(), version.text.get(), options_.config, heartbeat, ordinary_});
   if (!process) {
     spdlog::error("{}", process.error().message);
     return nullptr;
@@ -119,8 +123,14 @@ void Keeper::promote() {
 }
 
 void Keeper::send_off() {
-  command(*active_, Saying::go);
+  if (active_->ready) command_urgently(*active_, Saying::go);
   arm(start_timer_, kStartPatience, &Keeper::start_overdue);
+}
+
+/// VMs wait from now on, and the worker is urgent until it lets that be.
+void Keeper::command_urgently(Worker& worker, Saying saying) {
+  make_urgent(worker.process.pid());
+  command(worker, saying);
 }
 
 void Keeper::start_overdue() {
@@ -161,7 +171,8 @@ void Keeper::handle(Worker& worker, Received& received) {
       return apply(received);
     case Saying::ready:
       worker.ready = true;
-      if (!active && role_ == Other::candidate) candidate_ready();
+      if (active) return command_urgently(worker, Saying::go);
+      if (role_ == Other::candidate) candidate_ready();
       return;
     case Saying::running: return now_running(worker);
     case Saying::refused: worker.why = std::move(received.text); return;
@@ -225,19 +236,24 @@ void Keeper::died(Worker& worker) {
   loop_.unwatch(worker.process.socket());
   loop_.unwatch(worker.process.pid_fd());
   const pid_t pid = worker.process.pid();
-  const std::string reaped = worker.process.reap();
+  const std::string end = worker.process.last_words();
   const std::string how =
-      fmt::format("worker {} {}{}", pid, reaped, worker.why.empty() ? "" : fmt::format(": {}", worker.why));
+      fmt::format("worker {} {}{}", pid, end, worker.why.empty() ? "" : fmt::format(": {}", worker.why));
   const bool well = worker.process.ended_well();
   const Clock::time_point started = worker.started;
   if (&worker == active_.get()) {
-    active_.reset();
+    bury(std::move(active_));
     active_died(how, well, started);
   } else {
-    const std::string why = worker.why.empty() ? fmt::format("it {}", reaped) : worker.why;
-    other_.reset();
+    const std::string why = worker.why.empty() ? fmt::format("it {}", end) : worker.why;
+    bury(std::move(other_));
     other_died(how, why, started);
   }
+}
+
+/// Later: what the kernel does then may take long, and whoever follows is waited for.
+void Keeper::bury(std::unique_ptr<Worker> dead) {
+  loop_.after(kBurial, [dead = std::shared_ptr<Worker>(std::move(dead))]() mutable { dead.reset(); });
 }
 
 void Keeper::active_died(const std::string& how, bool well, Clock::time_point started) {

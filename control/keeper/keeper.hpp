@@ -19,6 +19,7 @@
 #include "control/keeper/shared_memory.hpp"
 #include "control/keeper/standstill.hpp"
 #include "control/keeper/worker_process.hpp"
+#include "control/urgency.hpp"
 #include "ports/event_loop.hpp"
 
 namespace sluice::control {
@@ -72,10 +73,12 @@ class Keeper {
   void read_from(Worker& worker);
   void tell(Worker& worker, const Message& message, std::string_view text = {}, int fd = -1);
   void command(Worker& worker, Saying saying, std::string_view text = {}) { tell(worker, {.saying = saying}, text); }
+  void command_urgently(Worker& worker, Saying saying);
   void handle(Worker& worker, Received& received);
   void apply(Received& received);
   void now_running(Worker& worker);
   void died(Worker& worker);
+  void bury(std::unique_ptr<Worker> dead);
   void active_died(const std::string& how, bool well, Clock::time_point started);
   void other_died(const std::string& how, const std::string& why, Clock::time_point started);
   void adopt_settings(const Worker& worker);
@@ -96,6 +99,7 @@ class Keeper {
   void upgrade_failed(const std::string& why);
   void end_stage();
 
+  const Scheduling ordinary_ = Scheduling::of(0);  ///< what workers are, but in a hurry
   ports::EventLoop loop_;
   ServiceManager& manager_;
   Options options_;

@@ -64,7 +64,7 @@ void Keeper::candidate_ready() {
   stage_ = Stage::parking;
   arm(stage_timer_, kParkPatience, &Keeper::overdue);
   pause_begin_ = Clock::now();
-  command(*active_, Saying::hand_over);
+  command_urgently(*active_, Saying::hand_over);
 }
 
 void Keeper::handed_over() {
@@ -76,7 +76,7 @@ void Keeper::handed_over() {
   }
   stage_ = Stage::taking_up;
   arm(stage_timer_, kTakeUpPatience, &Keeper::overdue);
-  command(*other_, Saying::go);
+  command_urgently(*other_, Saying::go);
 }
 
 /// A step has taken too long.

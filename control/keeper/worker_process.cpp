@@ -30,8 +30,9 @@ int out_of_the_way(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }
 
 /// In the child. Only what may be called between fork and exec.
 [[noreturn]] void become_worker(const std::array<int, 3>& given, int program, const char* path, char* const* arguments,
-                                pid_t keeper) {
+                                pid_t keeper, const Scheduling& ordinary) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ordinary.apply(0);                      // the keeper is urgent
   if (::getppid() != keeper) ::_exit(1);  // it died before that
   // The keeper is the one who is told to end; what goes to the whole group (Ctrl-C) is not for us.
   ::signal(SIGINT, SIG_IGN);
@@ -81,7 +82,8 @@ Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
   const pid_t keeper = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return failed("fork");
-  if (pid == 0) become_worker(given, program.get(), start.binary.path.c_str(), arguments.data(), keeper);
+  if (pid == 0)
+    become_worker(given, program.get(), start.binary.path.c_str(), arguments.data(), keeper, start.scheduling);
   UniqueFd pid_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pid_fd) {
     const auto error = failed("pidfd_open");
@@ -90,13 +92,17 @@ Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
     return error;
   }
   ::fcntl(pid_fd.get(), F_SETFD, FD_CLOEXEC);
-  return WorkerProcess(pid, std::move(pid_fd), std::move(ours));
+  return WorkerProcess(pid, std::move(pid_fd), std::move(ours), start.scheduling);
 }
 
 WorkerProcess::~WorkerProcess() {
   if (!pid_fd_) return;
   signal(SIGKILL);
+  // The kernel waits in a loop for whoever is about to leave the process's entry in /proc, who may be on this core.
+  const Scheduling before = Scheduling::of(0);
+  ordinary_.apply(0);
   ::waitpid(pid_, nullptr, 0);
+  before.apply(0);
 }
 
 void WorkerProcess::send(const Message& message, std::string_view text, int fd) {
@@ -121,20 +127,18 @@ void WorkerProcess::signal(int number) const {
   if (pid_fd_) ::syscall(SYS_pidfd_send_signal, pid_fd_.get(), number, nullptr, 0);
 }
 
-// There is no such call for threads; but nobody else reaps our child, so that its number is its own until reap().
+// There is no such call for threads; but nobody else reaps our child, so that its number is its own until then.
 void WorkerProcess::signal_thread(int thread, int number) const {
   if (pid_fd_ && thread > 0) ::syscall(SYS_tgkill, pid_, thread, number);
 }
 
-std::string WorkerProcess::reap() {
-  int status = 0;
-  ::waitpid(pid_, &status, 0);
-  pid_fd_.reset();
-  ended_well_ = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  if (WIFEXITED(status)) return fmt::format("ended with exit code {}", WEXITSTATUS(status));
-  const int signal = WTERMSIG(status);
-  return fmt::format("was killed by signal {} ({}){}", signal, ::strsignal(signal),
-                     WCOREDUMP(status) ? ", core dumped" : "");
+std::string WorkerProcess::last_words() {
+  siginfo_t info{};
+  ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
+  ended_well_ = info.si_code == CLD_EXITED && info.si_status == 0;
+  if (info.si_code == CLD_EXITED) return fmt::format("ended with exit code {}", info.si_status);
+  return fmt::format("was killed by signal {} ({}){}", info.si_status, ::strsignal(info.si_status),
+                     info.si_code == CLD_DUMPED ? ", core dumped" : "");
 }
 
 }  // namespace sluice::control

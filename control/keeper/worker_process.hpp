@@ -12,6 +12,7 @@
 
 #include "control/error.hpp"
 #include "control/keeper/message.hpp"
+#include "control/urgency.hpp"
 #include "ports/unique_fd.hpp"
 
 namespace sluice::control {
@@ -38,11 +39,12 @@ class WorkerProcess {
     int config;               ///< the configuration's text
     const std::string& name;  ///< what it is called in messages: its path
     unsigned heartbeat;
+    const Scheduling& scheduling;  ///< what it is to begin with; ours may be another
   };
   [[nodiscard]] static Expected<WorkerProcess> start(const Start& start);
   WorkerProcess(WorkerProcess&&) = default;
   WorkerProcess& operator=(WorkerProcess&&) = default;
-  /// Kills it if it still is there.
+  /// Kills it if it still is there, and waits until it has gone.
   ~WorkerProcess();
 
   [[nodiscard]] pid_t pid() const { return pid_; }
@@ -57,8 +59,8 @@ class WorkerProcess {
   void signal(int number) const;
   void signal_thread(int thread, int number) const;
   /// After pid_fd() is readable: how it died, "was killed by signal 11 (Segmentation fault)".
-  [[nodiscard]] std::string reap();
-  /// As reap() found it: whether it ended by exit code 0.
+  [[nodiscard]] std::string last_words();
+  /// As last_words() found it: whether it ended by exit code 0.
   [[nodiscard]] bool ended_well() const { return ended_well_; }
 
  private:
@@ -67,12 +69,13 @@ class WorkerProcess {
     std::string text;
     ports::UniqueFd fd;
   };
-  WorkerProcess(pid_t pid, ports::UniqueFd pid_fd, ports::UniqueFd socket)
-      : pid_(pid), pid_fd_(std::move(pid_fd)), socket_(std::move(socket)) {}
+  WorkerProcess(pid_t pid, ports::UniqueFd pid_fd, ports::UniqueFd socket, const Scheduling& ordinary)
+      : pid_(pid), pid_fd_(std::move(pid_fd)), socket_(std::move(socket)), ordinary_(ordinary) {}
 
   pid_t pid_;
-  ports::UniqueFd pid_fd_;  ///< empty once reaped, or moved from
+  ports::UniqueFd pid_fd_;  ///< empty once moved from
   ports::UniqueFd socket_;
+  Scheduling ordinary_;  ///< as the keeper was before it was urgent
   std::deque<Waiting> waiting_;
   bool ended_well_ = false;
 };

@@ -1,5 +1,7 @@
 #include "control/slowpath/slow_path_thread.hpp"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <utility>
 
@@ -25,7 +27,15 @@ void SlowPathThread::post(Task task) {
   has_tasks_.store(true, std::memory_order_relaxed);  // the mutex orders the tasks themselves
 }
 
+pid_t SlowPathThread::kernel_id() const {
+  // relaxed: nothing but the number is passed.
+  kernel_id_.wait(0, std::memory_order_relaxed);
+  return kernel_id_.load(std::memory_order_relaxed);
+}
+
 void SlowPathThread::run() {
+  kernel_id_.store(::gettid(), std::memory_order_relaxed);
+  kernel_id_.notify_all();
   while (!stop_.load(std::memory_order_relaxed)) {
     const bool tasks = run_tasks();
     if (!slow_path_->run_once(clock_()) && !tasks) std::this_thread::sleep_for(kIdleSleep);

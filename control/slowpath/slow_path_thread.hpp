@@ -4,6 +4,8 @@
 // post() and the destructor may be called from any thread but its own.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -29,6 +31,8 @@ class SlowPathThread {
 
   /// Has `task` run on the thread, between two rounds. Tasks run in the order in which they were posted.
   void post(Task task);
+  /// The thread's id in the kernel.
+  [[nodiscard]] pid_t kernel_id() const;
 
  private:
   void run();
@@ -40,7 +44,8 @@ class SlowPathThread {
   std::vector<Task> tasks_;              ///< guarded by mutex_
   std::atomic<bool> has_tasks_ = false;  ///< so that a round without tasks takes no lock
   std::atomic<bool> stop_ = false;
-  std::thread thread_;  ///< the last member: it uses all others
+  std::atomic<pid_t> kernel_id_ = 0;  ///< 0 until it runs
+  std::thread thread_;                ///< the last member: it uses all others
 };
 
 }  // namespace sluice::control

@@ -14,6 +14,7 @@
 #include "control/switch.hpp"
 #include "control/switch/pmd_set.hpp"
 #include "control/switch/port_set.hpp"
+#include "control/urgency.hpp"
 #include "ports/eal.hpp"
 #include "ports/mbuf_frame.hpp"
 #include "ports/port_pools.hpp"
@@ -42,6 +43,7 @@ struct Switch::Impl {
   void ask_for_forgotten_ids();
   void collect_pools();
   void release_id(flowtable::PortId id);
+  [[nodiscard]] bool some_wait() const;
   void drain();
 
   /// Has `question` answered on the slow path's thread, and `then` called with the answer on this one, unless the
@@ -67,6 +69,7 @@ struct Switch::Impl {
   std::unique_ptr<SlowPath> prepared;  ///< until take_up()
   std::unique_ptr<SlowPathThread> slow_path;
 
+  const Scheduling ordinary = Scheduling::of(0);  ///< the slow path's, but in a hurry
   ports::PortHost host;
   PortNames names;
   std::vector<Rule> rules;  ///< as the slow path has them, but for their order

@@ -1,9 +1,8 @@
 // How a switch stops between two bursts for another worker to go on in its place, and shows that it works meanwhile.
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
-#include <memory>
 #include <thread>
 #include <utility>
 
@@ -15,34 +14,30 @@ namespace {
 
 using std::chrono::steady_clock;
 
-/// The longest that packets which wait for a decision are waited for: they have never taken so long, and the guests
-/// wait too.
-constexpr std::chrono::milliseconds kDrainPatience{2};
+/// The longest that packets which wait for a decision are waited for. It takes a part of a millisecond, unless the slow
+/// path has to wait for its core; guests' rings hold more than packets that would be dropped.
+constexpr std::chrono::milliseconds kDrainPatience{20};
 
 /// A sleep and no yield: who yields to a program that spins on the same core gets it back after milliseconds.
 constexpr std::chrono::microseconds kLook{10};
 
 }  // namespace
 
+/// Whether packets wait in here for a decision, or for a PMD to hear of it.
+bool Switch::Impl::some_wait() const {
+  return std::ranges::any_of(pmds.members(), [this](const PmdSet::Member& member) {
+    return !member.pmd->commands().empty() ||
+           std::ranges::any_of(ports.all(), [&](const SwitchPort& port) { return member.pmd->has_waiting(port.id); });
+  });
+}
+
 /// Waits until every packet that a PMD has taken is decided and gone. Nothing is received meanwhile.
 void Switch::Impl::drain() {
   const auto deadline = steady_clock::now() + kDrainPatience;
-  const auto commands_wait = [this] {
-    for (const PmdSet::Member& member : pmds.members()) {
-      if (!member.pmd->commands().empty()) return true;
-    }
-    return false;
-  };
-  // Twice: a command may make a packet wait once more.
-  for (unsigned at_rest = 0; at_rest < 2 && steady_clock::now() < deadline;) {
-    const auto upcalls = std::make_shared<std::atomic<std::size_t>>(~std::size_t{0});
-    // relaxed: nothing but the number is passed.
-    slow_path->post([upcalls](SlowPath& slow) { upcalls->store(slow.upcalls_waiting(), std::memory_order_relaxed); });
-    while (upcalls->load(std::memory_order_relaxed) == ~std::size_t{0}) std::this_thread::sleep_for(kLook);
-    while (commands_wait() && steady_clock::now() < deadline) std::this_thread::sleep_for(kLook);
-    pmds.wait();
-    at_rest = upcalls->load(std::memory_order_relaxed) == 0 ? at_rest + 1 : 0;
-  }
+  do {
+    while (some_wait() && steady_clock::now() < deadline) std::this_thread::sleep_for(kLook);
+    pmds.wait();  // a PMD that looks waiting packets up anew has none for a moment, within a loop
+  } while (some_wait() && steady_clock::now() < deadline);
 }
 
 /// Guests are served meanwhile.
@@ -55,12 +50,13 @@ void Switch::Impl::close_ethdevs() {
 }
 
 void Switch::park() {
+  hurry(true);
   impl_->close_ethdevs();
   std::vector<PortQueues> ports = impl_->ports.queues();
   for (PortQueues& port : ports) port.rx.clear();
   impl_->pmds.use(ports);
   impl_->drain();
-  impl_->pmds.stop_threads();
+  impl_->pmds.rest_threads();
   for (SwitchPort& port : impl_->ports.all()) {
     if (port.port != nullptr) port.port->leave();
   }
@@ -74,6 +70,11 @@ void Switch::unpark() {
   impl_->pmds.start_threads();
   if (const auto opened = impl_->open_ethdevs(); !opened)
     impl_->host.log(ports::Severity::error, opened.error().message);
+}
+
+void Switch::hurry(bool urgent) {
+  const pid_t thread = impl_->slow_path->kernel_id();
+  urgent ? make_urgent(thread) : impl_->ordinary.apply(thread);
 }
 
 void Switch::abandon_other_ports() {

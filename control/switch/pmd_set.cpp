@@ -43,15 +43,23 @@ Expected<PmdSet> PmdSet::create(const PmdConfig& config, const datapath::PmdOpti
   return set;
 }
 
-PmdSet::~PmdSet() { stop_threads(); }
+PmdSet::~PmdSet() { end_threads(); }
 
-void PmdSet::start_threads() {
+void PmdSet::make_threads() {
   for (Member& member : members_) {
     member.thread = std::make_unique<datapath::PmdThread>(*member.pmd, member.core, config_.idle_sleep);
   }
 }
 
-void PmdSet::stop_threads() {
+void PmdSet::start_threads() {
+  for (Member& member : members_) member.thread->go();
+}
+
+void PmdSet::rest_threads() {
+  for (Member& member : members_) member.thread->rest();
+}
+
+void PmdSet::end_threads() {
   for (Member& member : members_) member.thread.reset();
 }
 
@@ -131,7 +139,7 @@ void PmdSet::wait_for_decisions(const std::set<PortId>& taken) const {
     });
   };
   do {
-    while (some_wait() && std::chrono::steady_clock::now() < latest) std::this_thread::yield();
+    while (some_wait() && std::chrono::steady_clock::now() < latest) std::this_thread::sleep_for(kLook);
     wait();  // a PMD that looks waiting packets up anew has none for a moment, within a loop
   } while (some_wait() && std::chrono::steady_clock::now() < latest);
 }

@@ -42,7 +42,7 @@ class PmdSet {
     int numa_node;
     std::unique_ptr<datapath::Pmd> pmd;
     std::unique_ptr<ports::PortCounters[]> counters;  ///< by PortId
-    std::unique_ptr<datapath::PmdThread> thread;      ///< null until start()
+    std::unique_ptr<datapath::PmdThread> thread;      ///< null until make_threads()
   };
   /// A queue, as one PMD has it.
   struct QueueId {
@@ -61,8 +61,12 @@ class PmdSet {
   PmdSet(PmdSet&&) = default;
   ~PmdSet();
 
+  /// They rest until start_threads().
+  void make_threads();
   void start_threads();
-  void stop_threads();
+  /// Each at the end of a loop; until start_threads().
+  void rest_threads();
+  void end_threads();
 
   /// Makes the PMDs use these ports and no others. When it returns, they do.
   void use(const std::vector<PortQueues>& ports);

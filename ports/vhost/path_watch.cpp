@@ -16,11 +16,17 @@ PathWatch::PathWatch(EventLoop& loop, const std::string& path, std::function<voi
   path_ = std::filesystem::absolute(path, error).lexically_normal().string();
   if (!inotify_) return;
   arm();
-  loop_.watch(inotify_.get(), EPOLLIN, [this](std::uint32_t) { on_events(); });
+  go_on();
 }
 
-PathWatch::~PathWatch() {
+PathWatch::~PathWatch() { pause(); }
+
+void PathWatch::pause() {
   if (inotify_) loop_.unwatch(inotify_.get());
+}
+
+void PathWatch::go_on() {
+  if (inotify_) loop_.watch(inotify_.get(), EPOLLIN, [this](std::uint32_t) { on_events(); });
 }
 
 void PathWatch::arm() {

@@ -20,6 +20,11 @@ class PathWatch {
   PathWatch(const PathWatch&) = delete;
   PathWatch& operator=(const PathWatch&) = delete;
 
+  /// Tells nothing until go_on(), which tells what has appeared meanwhile. The watch itself stays: to end one takes the
+  /// kernel milliseconds.
+  void pause();
+  void go_on();
+
   /// False if the system has no inotify instances left: then nothing is told.
   [[nodiscard]] bool works() const { return static_cast<bool>(inotify_); }
 

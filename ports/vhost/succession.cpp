@@ -145,10 +145,14 @@ void VhostPort::serve() {
     watch_listener();
     return;
   }
-  watch_ = std::make_unique<PathWatch>(*host_.loop, options_.path, [this] {
-    attempts_ = 0;
-    if (connection_ == nullptr) try_to_connect();
-  });
+  if (watch_ != nullptr) {
+    watch_->go_on();
+  } else {
+    watch_ = std::make_unique<PathWatch>(*host_.loop, options_.path, [this] {
+      attempts_ = 0;
+      if (connection_ == nullptr) try_to_connect();
+    });
+  }
   if (!watch_->works()) {
     log(Severity::warning,
         "no inotify instance is left (fs.inotify.max_user_instances); looking for '" + options_.path + "' by a timer");
@@ -159,7 +163,7 @@ void VhostPort::serve() {
 void VhostPort::stop_serving() {
   if (timer_ != 0) host_.loop->cancel(std::exchange(timer_, 0));
   if (listener_) host_.loop->unwatch(listener_->fd());
-  watch_.reset();
+  if (watch_ != nullptr) watch_->pause();
   host_.loop->unwatch(alarm_.get());
 }
 

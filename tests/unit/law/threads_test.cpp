@@ -70,12 +70,13 @@ class Threads : public ::testing::Test {
     }
     slow->add_rule(*control::parse_rule("udp,tp_src=65535,actions=drop", slow->port_names()));
     slow_ = std::make_unique<control::SlowPathThread>(std::move(slow), datapath::now_ns);
+    pmds_->make_threads();
     pmds_->start_threads();
     use(0);
   }
   ~Threads() override {
     pmds_->use({});
-    pmds_->stop_threads();
+    pmds_->end_threads();
     slow_.reset();
     EXPECT_EQ(came(), went());
     pmds_.reset();

@@ -1,0 +1,31 @@
+// Urgency: real-time priority for the moments in which VMs wait for a thread.
+//
+// What hands ports over from one worker to another does little, but wakes up many times, in three processes; where it
+// shares its core with a program that spins, each time may cost milliseconds. Where real-time priority is not permitted
+// (it takes CAP_SYS_NICE, or RLIMIT_RTPRIO), all is as it would be without, and slower.
+#pragma once
+
+#include <sched.h>
+#include <sys/types.h>
+
+namespace sluice::control {
+
+class Scheduling {
+ public:
+  /// Of a thread as it is now; 0: of this one.
+  [[nodiscard]] static Scheduling of(pid_t thread);
+  /// Makes a thread be so; whether that was permitted. Calls nothing that a child may not call before exec.
+  bool apply(pid_t thread) const;  // NOLINT(modernize-use-nodiscard): what is not permitted is left as it is
+
+ private:
+  int policy_ = SCHED_OTHER;
+  sched_param parameters_{};
+
+  friend bool make_urgent(pid_t thread);
+};
+
+/// The thread goes before whatever is not real-time; one that is real-time already stays as it is. What it starts from
+/// now on would be urgent too.
+bool make_urgent(pid_t thread);
+
+}  // namespace sluice::control
