@@ -50,40 +50,40 @@ bool Fdb::learn(FdbKey key, PortId port, std::uint64_t now_ns) {
   } else if (entries_.size() >= options_.limit) {
     make_room(port);
   }
-  insert(key, {port, now_ns});
+  insert(key, port, now_ns);
   return true;
 }
 
 void Fdb::refresh(FdbKey key, PortId port, std::uint64_t seen_ns) {
   const auto found = entries_.find(key);
-  if (found == entries_.end() || found->second.port != port || found->second.seen_ns >= seen_ns) return;
-  auto& seen = found->second.seen_ns;
-  by_age_.erase({seen, key});
-  of_port_[port].erase({seen, key});
-  seen = seen_ns;
-  by_age_.insert({seen, key});
-  of_port_[port].insert({seen, key});
+  if (found == entries_.end() || found->second.port != port || found->second.heard.at_ns > seen_ns) return;
+  auto& heard = found->second.heard;
+  by_age_.erase({heard, key});
+  of_port_[port].erase({heard, key});
+  heard = {seen_ns, ++order_};
+  by_age_.insert({heard, key});
+  of_port_[port].insert({heard, key});
 }
 
 std::optional<Fdb::Entry> Fdb::expired(std::uint64_t now_ns) const {
   const auto next = next_expiry_ns();
   if (!next || *next > now_ns) return std::nullopt;
-  const auto& [seen, key] = *by_age_.begin();
-  return Entry{key, entries_.at(key).port, seen};
+  const auto& [heard, key] = *by_age_.begin();
+  return Entry{key, entries_.at(key).port, heard.at_ns};
 }
 
 std::optional<std::uint64_t> Fdb::next_expiry_ns() const {
   if (options_.ageing_ns == 0 || by_age_.empty()) return std::nullopt;
-  return by_age_.begin()->first + options_.ageing_ns;
+  return by_age_.begin()->first.at_ns + options_.ageing_ns;
 }
 
 bool Fdb::erase(FdbKey key) {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return false;
-  const auto [port, seen] = found->second;
+  const auto [port, heard] = found->second;
   auto& own = of_port_[port];
-  by_age_.erase({seen, key});
-  own.erase({seen, key});
+  by_age_.erase({heard, key});
+  own.erase({heard, key});
   count(port, own.size() + 1, own.size());
   entries_.erase(found);
   changes_.push_back(key);
@@ -91,7 +91,7 @@ bool Fdb::erase(FdbKey key) {
 }
 
 std::size_t Fdb::flush() {
-  for (const auto& [seen, key] : by_age_) changes_.push_back(key);
+  for (const auto& [heard, key] : by_age_) changes_.push_back(key);
   const auto gone = entries_.size();
   entries_.clear();
   by_age_.clear();
@@ -103,25 +103,26 @@ std::size_t Fdb::flush() {
 std::size_t Fdb::flush(PortId port) {
   if (port >= of_port_.size()) return 0;
   const auto gone = of_port_[port];
-  for (const auto& [seen, key] : gone) erase(key);
+  for (const auto& [heard, key] : gone) erase(key);
   return gone.size();
 }
 
 std::vector<Fdb::Entry> Fdb::entries() const {
   std::vector<Entry> all;
   all.reserve(entries_.size());
-  for (const auto& [key, place] : entries_) all.push_back({key, place.port, place.seen_ns});
+  for (const auto& [key, place] : entries_) all.push_back({key, place.port, place.heard.at_ns});
   std::sort(all.begin(), all.end(), [](const Entry& a, const Entry& b) { return a.key < b.key; });
   return all;
 }
 
-void Fdb::insert(FdbKey key, Place place) {
-  if (place.port >= of_port_.size()) of_port_.resize(std::size_t{place.port} + 1);
-  auto& own = of_port_[place.port];
-  entries_.emplace(key, place);
-  by_age_.insert({place.seen_ns, key});
-  own.insert({place.seen_ns, key});
-  count(place.port, own.size() - 1, own.size());
+void Fdb::insert(FdbKey key, PortId port, std::uint64_t seen_ns) {
+  if (port >= of_port_.size()) of_port_.resize(std::size_t{port} + 1);
+  auto& own = of_port_[port];
+  const Heard heard{seen_ns, ++order_};
+  entries_.emplace(key, Place{port, heard});
+  by_age_.insert({heard, key});
+  own.insert({heard, key});
+  count(port, own.size() - 1, own.size());
   changes_.push_back(key);
 }
 

@@ -67,17 +67,24 @@ class Fdb {
   [[nodiscard]] std::vector<FdbKey> take_changes() { return std::exchange(changes_, {}); }
 
  private:
+  /// Of what was heard at one time, what was told first is older: of two addresses that one packet teaches, the second
+  /// does not push out the first.
+  struct Heard {
+    std::uint64_t at_ns;
+    std::uint64_t order;
+    auto operator<=>(const Heard&) const = default;
+  };
   struct Place {
     flowtable::PortId port;
-    std::uint64_t seen_ns;
+    Heard heard;
   };
   struct Hash {
     std::uint64_t secret;
     std::size_t operator()(FdbKey key) const;
   };
-  using ByAge = std::set<std::pair<std::uint64_t, FdbKey>>;
+  using ByAge = std::set<std::pair<Heard, FdbKey>>;
 
-  void insert(FdbKey key, Place place);
+  void insert(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns);
   void make_room(flowtable::PortId learner);
   void count(flowtable::PortId port, std::size_t before, std::size_t after);
 
@@ -87,6 +94,7 @@ class Fdb {
   std::vector<ByAge> of_port_;                                    ///< by PortId
   std::set<std::pair<std::size_t, flowtable::PortId>> by_count_;  ///< ports that have entries
   std::vector<FdbKey> changes_;
+  std::uint64_t order_ = 0;
 };
 
 }  // namespace sluice::control

@@ -67,6 +67,20 @@ TEST(Fdb, of_equals_the_learner_loses_its_own_oldest) {
   EXPECT_EQ(fdb.lookup(key(3)), 2);
 }
 
+TEST(Fdb, of_two_addresses_learnt_at_one_time_the_second_does_not_push_out_the_first) {
+  for (const unsigned first : {5U, 0U}) {  // whichever is the smaller
+    Fdb fdb({.limit = 4, .ageing_ns = 0});
+    for (unsigned n = 1; n <= 4; ++n) fdb.learn(key(n), 1, 7);
+    fdb.learn(key(first), 1, 7);
+    fdb.learn(key(6), 1, 7);
+    EXPECT_EQ(fdb.lookup(key(first)), 1);
+    EXPECT_EQ(fdb.lookup(key(6)), 1);
+    fdb.learn(key(3), 1, 7);  // heard again
+    fdb.learn(key(7), 1, 7);
+    EXPECT_EQ(fdb.lookup(key(3)), 1);
+  }
+}
+
 TEST(Fdb, ages_by_when_an_address_was_last_seen) {
   Fdb fdb({.limit = 10, .ageing_ns = 100});
   fdb.learn(key(1), 1, 0);
