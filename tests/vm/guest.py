@@ -36,12 +36,13 @@ class Guest(Program):
         socket = f"socket,id=nic,path={nic.path}," + ("server=on,wait=off" if nic.server else "reconnect=1")
         # vectors=0: with MSI-X, QEMU 7.2 without KVM dies when the driver takes a vhost-user device into use.
         device = f"virtio-net-pci,netdev=nic,vectors=0,mac={nic.mac}" + (f",mq=on" if nic.queues > 1 else "") + nic.device
+        # no_timer_check: emulated on a busy machine, the timer that the kernel counts on at boot may be late, and it would panic.
         super().__init__(name, [
             "qemu-system-x86_64", "-name", name, "-accel", "tcg", "-cpu", "max", "-smp", nic.queues, "-m", MEGABYTES, "-no-reboot",
             "-nodefaults", "-display", "none", "-serial", f"file:{directory / name}.kernel.log",
             "-chardev", "stdio,id=console",
             "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=console",
-            "-kernel", guest_image.kernel(), "-initrd", guest_image.initrd(), "-append", f"console=ttyS0 quiet panic=-1 {kernel_arguments}",
+            "-kernel", guest_image.kernel(), "-initrd", guest_image.initrd(), "-append", f"console=ttyS0 quiet panic=-1 no_timer_check {kernel_arguments}",
             "-object", f"memory-backend-memfd,id=memory,size={MEGABYTES}M,share=on", "-numa", "node,memdev=memory",
             "-chardev", socket, "-netdev", f"vhost-user,id=nic,chardev=nic,vhostforce=on,queues={nic.queues}",
             "-device", device, *arguments], directory)
