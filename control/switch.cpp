@@ -256,7 +256,7 @@ void Switch::add_rule(const std::string& text, Then<Expected<void>> then) {
   if (!rule) return then(tl::unexpected(rule.error()));
   std::erase_if(impl_->rules, [&](const Rule& r) { return same_match(r, *rule); });
   impl_->rules.push_back(*rule);
-  impl_->ask<bool>(
+  impl_->change_rules<bool>(
       [added = std::move(*rule)](SlowPath& slow) {
         slow.add_rule(added);
         return true;
@@ -267,8 +267,8 @@ void Switch::add_rule(const std::string& text, Then<Expected<void>> then) {
 void Switch::delete_rules(const std::string& text, Then<Expected<std::size_t>> then) {
   if (text == "all") {
     impl_->rules.clear();
-    impl_->ask<std::size_t>([](SlowPath& slow) { return slow.delete_all_rules(); },
-                            [then = std::move(then)](std::size_t count) { then(count); });
+    impl_->change_rules<std::size_t>([](SlowPath& slow) { return slow.delete_all_rules(); },
+                                     [then = std::move(then)](std::size_t count) { then(count); });
     return;
   }
   auto rule = parse_rule_match(text, impl_->names);
@@ -277,8 +277,9 @@ void Switch::delete_rules(const std::string& text, Then<Expected<std::size_t>> t
     return then(tl::unexpected(Error{fmt::format(
         "there is no rule of exactly this priority ({}) and match; `sluice show rules` lists them", rule->priority)}));
   }
-  impl_->ask<std::size_t>([gone = std::move(*rule)](SlowPath& slow) -> std::size_t { return slow.delete_rule(gone); },
-                          [then = std::move(then)](std::size_t count) { then(count); });
+  impl_->change_rules<std::size_t>(
+      [gone = std::move(*rule)](SlowPath& slow) -> std::size_t { return slow.delete_rule(gone); },
+      [then = std::move(then)](std::size_t count) { then(count); });
 }
 
 void Switch::add_port(const PortConfig& config, Then<Expected<void>> then) {

@@ -135,6 +135,7 @@ class Switch {
   void clear_stats();
   /// `port` empty: all. Returns how many entries went.
   void flush_fdb(const std::string& port, Then<Expected<std::size_t>> then);
+  /// What changes rules calls `then` when the change is in force: packets received from then on obey it.
   void add_rule(const std::string& text, Then<Expected<void>> then);
   /// Deletes the rules that are the same match and priority as `text`; how many. "all" deletes all.
   void delete_rules(const std::string& text, Then<Expected<std::size_t>> then);

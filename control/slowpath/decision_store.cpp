@@ -55,6 +55,7 @@ void DecisionStore::update(DecisionId id, Outcome outcome) {
 }
 
 void DecisionStore::mark_dirty(DecisionId id) {
+  if (nodes_[id].superseded) return;
   if (std::exchange(nodes_[id].dirty, true)) return;
   dirty_.push_back(id);
 }
@@ -63,26 +64,39 @@ void DecisionStore::mark_dependents_dirty(const Dependency& what) {
   dependents_.for_each_dependent(what, [this](DecisionId id) { mark_dirty(id); });
 }
 
+void DecisionStore::supersede(DecisionId id) {
+  DecisionNode& node = nodes_[id];
+  unlist(node);
+  node.dirty = false;
+  node.superseded = true;
+  superseded_.push_back(id);
+}
+
 void DecisionStore::doom(DecisionId id) {
   DecisionNode& node = nodes_[id];
-  if (std::exchange(node.doomed, true)) return;
-  by_inputs_.erase(node.inputs);
+  if (node.doomed) return;
+  unlist(node);
+  node.doomed = true;
   doomed_.push_back(id);
+}
+
+void DecisionStore::unlist(const DecisionNode& node) {
+  // The entry of one that is doomed or superseded may be another's by now.
+  if (!node.doomed && !node.superseded) by_inputs_.erase(node.inputs);
 }
 
 void DecisionStore::retire(DecisionId id) {
   DecisionNode& node = nodes_[id];
+  unlist(node);
   if (node.doomed) {
     assert(doomed_.back() == id);
     doomed_.pop_back();
-  } else {
-    by_inputs_.erase(node.inputs);
   }
   // The list is not taken out of the slot: a PMD that has yet to carry out the last `remove` still reads it.
   graveyard_.bury(lists_.release(node.list));
   dependents_.remove(std::exchange(node.links, DependencyIndex::kNoLinks));
   graveyard_.bury(id);
-  node.live = node.dirty = node.doomed = node.outdated = false;
+  node.live = node.dirty = node.superseded = node.doomed = node.outdated = false;
   --live_;
 }
 
@@ -92,6 +106,16 @@ DecisionId DecisionStore::next_dirty() {
     dirty_.pop_back();
     // It may have been made again, or retired, since.
     if (nodes_[id].dirty) return id;
+  }
+  return kNoDecision;
+}
+
+DecisionId DecisionStore::next_superseded() {
+  // It may have been retired since, or be doomed.
+  while (!superseded_.empty()) {
+    const DecisionNode& node = nodes_[superseded_.back()];
+    if (node.superseded && !node.doomed) return superseded_.back();
+    superseded_.pop_back();
   }
   return kNoDecision;
 }

@@ -59,12 +59,9 @@ void FlowSet::inject(PortId port, std::span<const std::uint8_t> bytes) {
 void FlowSet::answer(FlowRef flow, Command::Kind kind) { send(flow, kind); }
 
 DecisionId FlowSet::decision_for(const DecisionInputs& inputs, PortId port, std::uint64_t now_ns) {
-  auto id = decisions_.find(inputs);
-  if (id != kNoDecision) {
-    // Its sources are known on the port, or it would have been doomed: there is nothing to learn.
-    if (decisions_.node(id).dirty) decide_again(id);
-    return id;
-  }
+  auto id = find_current(inputs);
+  // Its sources are known on the port, or it would have been doomed: there is nothing to learn.
+  if (id != kNoDecision) return id;
   auto outcome = pipeline_.decide(inputs);
   if (learn(outcome, port, now_ns)) {
     fdb_changed();
@@ -75,12 +72,16 @@ DecisionId FlowSet::decision_for(const DecisionInputs& inputs, PortId port, std:
   return id;
 }
 
-DecisionId FlowSet::decision_of_known_source(const DecisionInputs& inputs) {
+DecisionId FlowSet::find_current(const DecisionInputs& inputs) {
   const auto id = decisions_.find(inputs);
-  if (id != kNoDecision) {
-    if (decisions_.node(id).dirty) decide_again(id);
-    return id;
-  }
+  if (id == kNoDecision || !decisions_.node(id).dirty) return id;
+  decide_again(id);
+  return decisions_.find(inputs);
+}
+
+DecisionId FlowSet::decision_of_known_source(const DecisionInputs& inputs) {
+  const auto id = find_current(inputs);
+  if (id != kNoDecision) return id;
   auto outcome = pipeline_.decide(inputs);
   const bool known = std::ranges::all_of(outcome.learn, [&](FdbKey key) { return fdb_.lookup(key) == inputs.in_port; });
   return known ? decisions_.add(inputs, std::move(outcome)) : kNoDecision;
@@ -113,7 +114,7 @@ void FlowSet::recheck(FlowRef flow, std::uint64_t now_ns) {
   const FlowKey packet =
       flowtable::merged(key, class_facts(static_cast<flowtable::PacketClass>(key.packet_class)).value);
   const auto inputs = pipeline_.inputs(packet);
-  if (inputs == node.inputs) return;
+  if (inputs == node.inputs && !node.superseded) return;
   const auto next = decision_of_known_source(inputs);
   if (next == kNoDecision) {
     drop(flow, now_ns);
@@ -201,7 +202,19 @@ void FlowSet::decide_again(DecisionId id) {
     node.dirty = false;
     return;
   }
-  decisions_.update(id, pipeline_.decide(node.inputs));
+  auto outcome = pipeline_.decide(node.inputs);
+  if (in_place_ || std::ranges::equal(outcome.actions, node.list->actions())) {
+    decisions_.update(id, std::move(outcome));
+  } else if (node.doomed) {
+    node.dirty = false;
+  } else {
+    decisions_.supersede(id);
+  }
+}
+
+FlowRef FlowSet::next_superseded() {
+  const auto id = decisions_.next_superseded();
+  return id != kNoDecision ? decisions_.node(id).first_flow : kNoFlow;
 }
 
 std::size_t FlowSet::drop_doomed(std::size_t work, std::uint64_t now_ns) {
@@ -219,7 +232,9 @@ std::size_t FlowSet::drop_doomed(std::size_t work, std::uint64_t now_ns) {
   return done;
 }
 
-bool FlowSet::settled() const { return decisions_.next_doomed() == kNoDecision && !decisions_.any_dirty(); }
+bool FlowSet::settled() const {
+  return decisions_.next_doomed() == kNoDecision && !decisions_.any_superseded() && !decisions_.any_dirty();
+}
 
 bool FlowSet::flush() {
   bool any = false;

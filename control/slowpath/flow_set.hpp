@@ -18,6 +18,10 @@ class FlowSet {
   FlowSet(std::span<const PmdLink> pmds, const Pipeline& pipeline, RuleBook& rules, Fdb& fdb,
           std::uint64_t hash_secret);
 
+  /// At the beginning of a round. `in_place`: every flow has been brought under the rules that decide it now, so that a
+  /// decision may be made again under all of its flows at once. Otherwise some of them may be about to get another:
+  /// what is new must not reach them by way of the rule that they had, and flows are moved one by one.
+  void begin_round(bool in_place) { in_place_ = in_place; }
   /// Decides a new flow, learns its source, and answers its upcall.
   void install(FlowRef flow, const flowtable::FlowKey& key, std::uint64_t now_ns);
   /// Answers an upcall without a flow.
@@ -27,6 +31,8 @@ class FlowSet {
   /// Looks the rules up again for a flow; if another decides it now, its decision is exchanged in place (or the flow
   /// is dropped, if its source would have to be learnt, which takes a packet).
   void recheck(FlowRef flow, std::uint64_t now_ns);
+  /// A flow whose decision is superseded, which recheck() gives the next; kNoFlow if there is none.
+  [[nodiscard]] FlowRef next_superseded();
   /// Lets the FDB know that a flow's source was there.
   void keep_source_alive(FlowRef flow, std::uint64_t now_ns, std::uint64_t idle_ns);
   /// The last packet of any flow that has this source on `port`; 0 if there is none. Stops at the first that is
@@ -45,10 +51,10 @@ class FlowSet {
   void end_round() { graveyard_.end_round(); }
   void bury(std::unique_ptr<const datapath::MaskView> view) { graveyard_.bury(std::move(view)); }
 
-  /// True while a PMD has yet to take commands that it was sent.
   /// Has the first PMD receive a frame from a port: control's own, which then goes the way of any other. Left out if
   /// the PMD is behind, or there is no memory.
   void inject(flowtable::PortId port, std::span<const std::uint8_t> frame);
+  /// True while a PMD has yet to take commands that it was sent.
   [[nodiscard]] bool congested(std::size_t pmd) const { return outboxes_[pmd].congested(); }
   [[nodiscard]] const FlowRecords& records() const { return records_; }
   [[nodiscard]] const DecisionNode& decision(FlowRef flow) const {
@@ -64,6 +70,8 @@ class FlowSet {
   /// Of a flow without a packet at hand, which teaches nothing: kNoDecision if its source is not known on the in-port.
   [[nodiscard]] DecisionId decision_of_known_source(const DecisionInputs& inputs);
   bool learn(const Outcome& outcome, flowtable::PortId port, std::uint64_t now_ns);
+  /// The decision for these inputs, as it is to be now; kNoDecision if there is none.
+  [[nodiscard]] DecisionId find_current(const DecisionInputs& inputs);
   void decide_again(DecisionId id);
   void refresh_sources(DecisionNode& node, std::uint64_t seen_ns);
   void send(FlowRef flow, datapath::Command::Kind kind, const flowtable::Decision* decision = nullptr);
@@ -77,6 +85,7 @@ class FlowSet {
   Graveyard graveyard_;
   DecisionStore decisions_;
   FlowRecords records_;
+  bool in_place_ = true;
 };
 
 }  // namespace sluice::control

@@ -31,29 +31,45 @@ void Recheck::masks_published() {
 
 void Recheck::start() { left_ = length_ = walk_.length(); }
 
+bool Recheck::carried_out() {
+  if (pending()) return false;
+  if (sent_ && sent_->out(pmds_, flows_.outboxes())) sent_.reset();
+  return !sent_;
+}
+
 bool Recheck::run(std::size_t places, std::uint64_t now_ns) {
   if (left_ == 0) {
     added_.clear();
     gone_.clear();
-    return false;
   }
+  auto superseded = flows_.next_superseded();
+  if (left_ == 0 && superseded == kNoFlow) return false;
   if (!grace_passed(pmds_, tokens_)) return false;
   for (std::size_t pmd = 0; pmd < pmds_.size(); ++pmd) {
     if (flows_.congested(pmd)) return false;
   }
+  for (auto more = places; more != 0 && superseded != kNoFlow; --more, superseded = flows_.next_superseded()) {
+    look_at(superseded, now_ns);
+  }
+  if (left_ == 0) return true;
   // New flows may have taken places in between, which the round goes over as well: without them in the count it would
   // end before it came to those behind its start.
   left_ += walk_.length() - std::exchange(length_, walk_.length());
   const auto now = std::min(places, left_);
   walk_.next(now, [&](FlowRef flow) {
-    if (!masks_.current(flows_.records().entry(flow).key)) {
-      flows_.drop(flow, now_ns);
-    } else if (suspicious(flow)) {
-      flows_.recheck(flow, now_ns);
-    }
+    if (!masks_.current(flows_.records().entry(flow).key) || suspicious(flow)) look_at(flow, now_ns);
   });
   left_ -= now;
+  if (left_ == 0) sent_.emplace(flows_.outboxes());
   return true;
+}
+
+void Recheck::look_at(FlowRef flow, std::uint64_t now_ns) {
+  if (masks_.current(flows_.records().entry(flow).key)) {
+    flows_.recheck(flow, now_ns);
+  } else {
+    flows_.drop(flow, now_ns);
+  }
 }
 
 bool Recheck::suspicious(FlowRef flow) const {

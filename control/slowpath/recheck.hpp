@@ -1,12 +1,14 @@
-// Recheck: brings a change of rules or masks to the flows that are there. Slow-path thread.
+// Recheck: gives flows that are there other decisions, one by one. Slow-path thread.
 //
 // A change that alters the mask of a port and class has put all of its flows out of reach: they are removed, and
 // their packets come up again. Where the mask stays, the flows that the changed rules match (or decided) are looked
 // up again and given their new decisions in place. No other flow is touched. One pass over the records does both, a
-// part of it each round; changes that come meanwhile have the pass go around once more from where it is.
+// part of it each round; changes that come meanwhile have the pass go around once more from where it is. Flows of
+// decisions that were superseded meanwhile (see FlowSet::begin_round) are looked up again as well.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <unordered_set>
 #include <vector>
 
@@ -27,7 +29,9 @@ class Recheck {
   void masks_published();
 
   [[nodiscard]] bool pending() const { return left_ != 0; }
-  /// Looks at `places` records; false if there was nothing to do.
+  /// Whether all changes so far are in force: every flow was looked at, and PMDs follow what came of it.
+  [[nodiscard]] bool carried_out();
+  /// Looks at `places` records, and as many superseded flows; false if there was nothing to do.
   bool run(std::size_t places, std::uint64_t now_ns);
 
  private:
@@ -37,6 +41,7 @@ class Recheck {
   };
   [[nodiscard]] bool suspicious(FlowRef flow) const;
   void start();
+  void look_at(FlowRef flow, std::uint64_t now_ns);
 
   FlowSet& flows_;
   const MaskBook& masks_;
@@ -44,6 +49,7 @@ class Recheck {
   FlowWalk walk_;
   std::size_t left_ = 0;               ///< records still to be looked at
   std::size_t length_ = 0;             ///< of the walk's round, when left_ was counted
+  std::optional<Carried> sent_;        ///< by the last pass, until PMDs have carried it out
   std::vector<std::uint64_t> tokens_;  ///< the masks are in use by all PMDs when these have passed
   std::vector<Match> added_;
   std::unordered_set<std::uint64_t> gone_;

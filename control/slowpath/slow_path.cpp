@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace sluice::control {
 namespace {
@@ -48,6 +49,7 @@ bool SlowPath::run_once(std::uint64_t now_ns) {
   now_ns_ = now_ns;
   bool worked = flows_.flush();
   worked |= publish_masks();
+  flows_.begin_round(recheck_.carried_out());
   worked |= age_fdb(now_ns);
   worked |= take_upcalls();
   worked |= answer_upcalls(now_ns);
@@ -58,6 +60,7 @@ bool SlowPath::run_once(std::uint64_t now_ns) {
   note_clean();
   departures_.run(flows_.settled() && !recheck_.pending());
   flows_.end_round();
+  tell_in_force();
   return worked;
 }
 
@@ -134,6 +137,11 @@ void SlowPath::note_clean() {
   if (!old_generations_ || recheck_.pending() || upcalls_waiting() != 0) return;
   masks_.all_clean();
   old_generations_ = false;
+}
+
+void SlowPath::tell_in_force() {
+  if (in_force_.empty() || !recheck_.carried_out()) return;
+  for (const auto& then : std::exchange(in_force_, {})) then();
 }
 
 std::size_t SlowPath::upcalls_waiting() const {

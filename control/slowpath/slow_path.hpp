@@ -8,9 +8,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/config/config.hpp"
@@ -79,6 +81,9 @@ class SlowPath {
   bool delete_rule(const Rule& rule);
   /// How many there were.
   std::size_t delete_all_rules();
+  /// Calls `then` in the round from which on all rules that were asked for so far are in force: each packet that a PMD
+  /// receives from then on is decided by them.
+  void when_rules_are_in_force(std::function<void()> then) { in_force_.push_back(std::move(then)); }
 
   std::size_t flush_fdb();
   std::size_t flush_fdb(flowtable::PortId port);
@@ -111,6 +116,7 @@ class SlowPath {
   bool take_upcalls();
   bool answer_upcalls(std::uint64_t now_ns);
   void note_clean();
+  void tell_in_force();
   void touch_masks(const flowtable::FlowKey& rule_value, const flowtable::FlowKey& rule_mask);
 
   const SlowPathOptions options_;
@@ -131,6 +137,7 @@ class SlowPath {
   Sweep sweep_;
   UpcallQueues upcalls_;
   Departures departures_;
+  std::vector<std::function<void()>> in_force_;
   bool old_generations_ = false;  ///< there may be flows or upcalls of masks that are no more
 };
 

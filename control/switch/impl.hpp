@@ -56,6 +56,17 @@ struct Switch::Impl {
       });
     });
   }
+  /// The same for a change of rules; `then` once it is in force.
+  template <typename T, typename Change, typename Then>
+  void change_rules(Change change, Then then) {
+    slow_path->post([this, alive = alive, change = std::move(change), then = std::move(then)](SlowPath& slow) {
+      slow.when_rules_are_in_force([this, alive, then, answer = change(slow)] {
+        loop.post([alive, then, answer] {
+          if (*alive) then(T(answer));
+        });
+      });
+    });
+  }
 
   const Config config;
   ports::EventLoop& loop;

@@ -27,7 +27,7 @@ class Law : public Episodes {
 
 TEST_P(Law, what_comes_out_is_what_the_pipeline_says_at_that_moment) { obey_the_law(); }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Law, ::testing::Range(0, 110));
+INSTANTIATE_TEST_SUITE_P(Seeds, Law, ::testing::Range(0, 200));
 
 /// Frames whose checksum, and often segmentation, the guest has left to others.
 class LawOfOffloads : public Episodes {

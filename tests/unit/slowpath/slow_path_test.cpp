@@ -71,6 +71,51 @@ TEST(SlowPath, where_the_mask_stays_flows_change_their_rule_in_place) {
   EXPECT_EQ(world.pmd->find(world.key(tcp(1, 2, 15))), entry);
 }
 
+TEST(SlowPath, a_flow_that_waits_for_its_new_rule_does_not_follow_what_comes_after_it) {
+  World world;
+  for (PortId port = 1; port <= 3; ++port) world.port(port);
+  world.rule("priority=1,tcp,tp_src=1,actions=drop");  // TCP is exact in its source port
+  ASSERT_TRUE(world.slow->announce({{2, 0, 0, 0, 0, 2}}, 2));
+  for (unsigned i = 10; i < 20; ++i) world.send(tcp(1, 2, i));
+  ASSERT_EQ(world.slow->decision_count(), 1U);
+  world.slow->add_rule(world.parsed("priority=1,tcp,tp_src=10,actions=drop"));
+  world.slow->announce({{2, 0, 0, 0, 0, 2}}, 3);
+  const auto ruled = world.key(tcp(1, 2, 10));
+  const auto other = world.key(tcp(1, 2, 11));
+  for (int round = 0; round < 5; ++round) {
+    world.slow->run_once(world.now);
+    EXPECT_EQ(world.installed(ruled), "output:p2") << "never to p3: it was dropped before";
+  }
+  world.settle();
+  EXPECT_EQ(world.installed(ruled), "drop (rule)");
+  EXPECT_EQ(world.installed(other), "output:p3");
+  EXPECT_EQ(world.slow->decision_count(), 2U) << "the superseded one is gone";
+  world.slow->announce({{2, 0, 0, 0, 0, 2}}, 2);
+  world.slow->run_once(world.now);
+  EXPECT_EQ(world.installed(other), "output:p2") << "in place again";
+}
+
+TEST(SlowPath, a_rule_is_said_to_be_in_force_when_no_flow_can_escape_it_any_more) {
+  for (const std::string rule : {"priority=1,tcp,tp_src=10", "priority=1,tcp,tp_dst=0"}) {  // mask as before, and not
+    World world;
+    world.port(1);
+    world.port(2);
+    world.rule("priority=1,tcp,tp_src=1,actions=drop");
+    const auto packet = world.key(tcp(1, 2, 10));
+    world.send(packet);
+    world.slow->add_rule(world.parsed(rule + ",actions=drop"));
+    bool in_force = false;
+    world.slow->when_rules_are_in_force([&] { in_force = true; });
+    for (int round = 0; round < 5; ++round) world.slow->run_once(world.now);
+    EXPECT_FALSE(in_force) << rule << ": the PMD has yet to carry out what it was sent";
+    world.pmd->run(world.now);
+    world.slow->run_once(world.now);
+    EXPECT_TRUE(in_force) << rule;
+    const auto now = world.installed(packet);
+    EXPECT_TRUE(now.empty() || now == world.decided(packet)) << now;
+  }
+}
+
 TEST(SlowPath, a_full_command_ring_loses_nothing) {
   World world({}, 4096, 8);
   world.port(1);
