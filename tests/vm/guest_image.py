@@ -29,7 +29,9 @@ mount -t devtmpfs dev /dev
 echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
 for module in {modules}; do insmod /modules/$module.ko; done
 ip link set lo up
-# Commands come and answers go by the virtio console; the serial line is the kernel's.
+# Commands come and answers go by the virtio console, which QEMU announces when it finds the time; the serial line is
+# the kernel's.
+until [ -c /dev/hvc0 ]; do sleep 0.1; done
 exec </dev/hvc0 >/dev/hvc0 2>&1
 stty raw -echo
 echo guest is ready
