@@ -1,4 +1,5 @@
 #include "datapath/headers.hpp"
+#include "datapath/wire.hpp"
 
 #include <algorithm>
 

@@ -32,13 +32,4 @@ struct Headers {
 
 [[nodiscard]] Headers find_headers(const ports::Frame& frame);
 
-/// The 16 bits at `p`, in host order.
-[[nodiscard]] inline std::uint16_t read_be16(const std::uint8_t* p) {
-  return static_cast<std::uint16_t>(p[0] << 8U | p[1]);
-}
-inline void write_be16(std::uint8_t* p, std::uint16_t value) {
-  p[0] = static_cast<std::uint8_t>(value >> 8U);
-  p[1] = static_cast<std::uint8_t>(value & 0xffU);
-}
-
 }  // namespace sluice::datapath

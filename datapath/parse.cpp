@@ -7,6 +7,8 @@
 #include <bit>
 #include <cstring>
 
+#include "datapath/wire.hpp"
+
 namespace sluice::datapath {
 namespace {
 
@@ -19,7 +21,6 @@ using ports::DropReason;
 using ports::Frame;
 using Dropped = std::optional<DropReason>;
 
-constexpr std::uint16_t be(std::uint16_t host) { return static_cast<std::uint16_t>((host << 8U) | (host >> 8U)); }
 constexpr std::uint16_t kIpv4 = be(0x0800);
 constexpr std::uint16_t kArp = be(0x0806);
 constexpr std::uint16_t kDot1q = be(0x8100);
@@ -64,13 +65,6 @@ constexpr std::array<L4, 256> kProtocols = [] {
   return table;
 }();
 
-std::uint16_t load_be(const std::uint8_t* bytes) {
-  std::uint16_t word = 0;
-  std::memcpy(&word, bytes, sizeof word);
-  return word;
-}
-std::uint16_t load(const std::uint8_t* bytes) { return be(load_be(bytes)); }
-
 void set_class(FlowKey& key, PacketClass value) { key.packet_class = static_cast<std::uint8_t>(value); }
 
 /// Where the bytes of a frame end: those that are there, and those that may be looked at.
@@ -102,8 +96,8 @@ Dropped parse_l4(Frame& frame, std::uint32_t offset, const Bounds& bounds, const
     key.tp_src_be = be(header[0]);
     key.tp_dst_be = be(header[1]);
   } else {
-    key.tp_src_be = load_be(header);
-    key.tp_dst_be = load_be(header + 2);
+    key.tp_src_be = load_be16(header);
+    key.tp_dst_be = load_be16(header + 2);
   }
   set_class(key, packet_class);
   frame.l4_offset = static_cast<std::uint16_t>(offset);
@@ -117,7 +111,7 @@ Dropped parse_ipv4(Frame& frame, std::uint32_t offset, Bounds bounds, FlowKey& k
     return DropReason::rx_headers_too_long;
   const std::uint8_t* header = frame.head + offset;
   const std::uint32_t header_size = (header[0] & 0x0fU) * 4U;
-  const std::uint32_t total = load(header + 2);
+  const std::uint32_t total = read_be16(header + 2);
   bounds.end = packet_end(frame, offset, total, total == 0);
   const bool lies = (header[0] >> 4U) != 4 || header_size < kIpv4Size || bounds.cut_off(offset, header_size);
   if (lies) [[unlikely]]
@@ -128,7 +122,7 @@ Dropped parse_ipv4(Frame& frame, std::uint32_t offset, Bounds bounds, FlowKey& k
   key.nw_proto = header[9];
   std::memcpy(key.nw_src.data() + 12, header + 12, 4);
   std::memcpy(key.nw_dst.data() + 12, header + 16, 4);
-  const std::uint16_t fragment = load(header + 6);
+  const std::uint16_t fragment = read_be16(header + 6);
   if ((fragment & 0x3fffU) != 0) [[unlikely]] {
     key.nw_frag = kFragAny;
     if ((fragment & 0x1fffU) != 0) {
@@ -157,7 +151,7 @@ Dropped walk_extensions(const Frame& frame, const Bounds& bounds, std::uint32_t&
     const std::uint8_t* header = frame.head + offset;
     std::uint32_t size = kLeast;
     if (key.nw_proto == kFragment) {
-      const std::uint16_t fragment = load(header + 2);
+      const std::uint16_t fragment = read_be16(header + 2);
       if ((fragment & 0xfff9U) != 0) key.nw_frag = kFragAny;
       if ((fragment & 0xfff8U) != 0) key.nw_frag = kFragAny | kFragLater;
     } else if (key.nw_proto == kAuthentication) {
@@ -183,14 +177,14 @@ Dropped parse_ipv6(Frame& frame, std::uint32_t offset, Bounds bounds, FlowKey& k
   if (bounds.hidden(offset, kIpv6Size)) [[unlikely]]
     return DropReason::rx_headers_too_long;
   const std::uint8_t* header = frame.head + offset;
-  const std::uint32_t payload = load(header + 4);
+  const std::uint32_t payload = read_be16(header + 4);
   bounds.end = packet_end(frame, offset, kIpv6Size + payload, payload == 0);
   const bool lies = (header[0] >> 4U) != 6 || bounds.end == 0;
   if (lies) [[unlikely]]
     return {};
 
   frame.l3_offset = static_cast<std::uint16_t>(offset);
-  key.nw_tos = static_cast<std::uint8_t>(load(header) >> 4U);
+  key.nw_tos = static_cast<std::uint8_t>(read_be16(header) >> 4U);
   key.nw_proto = header[6];
   std::memcpy(key.nw_src.data(), header + 8, 16);
   std::memcpy(key.nw_dst.data(), header + 24, 16);
@@ -235,9 +229,9 @@ Dropped parse_tags(const Frame& frame, std::uint32_t& offset, const Bounds& boun
     const TagKind kind = tag_kind(key.ethertype_be);
     if (kind == TagKind::none || bounds.cut_off(offset, kTagSize)) return {};
     if (bounds.hidden(offset, kTagSize)) return DropReason::rx_headers_too_long;
-    (n == 0 ? key.outer_tci_be : key.inner_tci_be) = load_be(frame.head + offset);
+    (n == 0 ? key.outer_tci_be : key.inner_tci_be) = load_be16(frame.head + offset);
     key.tag_kinds = static_cast<std::uint8_t>(key.tag_kinds | (static_cast<unsigned>(kind) << (4 * n)));
-    key.ethertype_be = load_be(frame.head + offset + 2);
+    key.ethertype_be = load_be16(frame.head + offset + 2);
     offset += kTagSize;
   }
   return {};
@@ -257,7 +251,7 @@ Dropped parse(Frame& frame, flowtable::PortId in_port, FlowKey& key) {
     return DropReason::rx_headers_too_long;
   std::memcpy(&key.dl_dst, frame.head, 6);
   std::memcpy(&key.dl_src, frame.head + 6, 6);
-  key.ethertype_be = load_be(frame.head + 12);
+  key.ethertype_be = load_be16(frame.head + 12);
 
   std::uint32_t offset = kEthernetSize;
   if (tag_kind(key.ethertype_be) != TagKind::none) [[unlikely]] {

@@ -5,6 +5,7 @@
 
 #include "datapath/checksum.hpp"
 #include "datapath/headers.hpp"
+#include "datapath/wire.hpp"
 
 namespace sluice::datapath {
 

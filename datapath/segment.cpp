@@ -5,6 +5,7 @@
 
 #include "datapath/checksum.hpp"
 #include "datapath/headers.hpp"
+#include "datapath/wire.hpp"
 
 namespace sluice::datapath {
 
@@ -18,15 +19,6 @@ constexpr std::uint16_t kChecksum = 16;
 constexpr std::uint8_t kFin = 0x01;
 constexpr std::uint8_t kPsh = 0x08;
 constexpr std::uint8_t kCwr = 0x80;
-
-std::uint32_t read_be32(const std::uint8_t* p) {
-  return static_cast<std::uint32_t>(read_be16(p)) << 16U | read_be16(p + 2);
-}
-
-void write_be32(std::uint8_t* p, std::uint32_t value) {
-  write_be16(p, static_cast<std::uint16_t>(value >> 16U));
-  write_be16(p + 2, static_cast<std::uint16_t>(value & 0xffffU));
-}
 
 }  // namespace
 

@@ -8,25 +8,18 @@
 #include <cerrno>
 #include <cstring>
 
+#include "control/keeper/passed_fd.hpp"
+
 namespace sluice::control {
 
 SendResult send_message(int socket, const Message& message, std::string_view text, int fd, bool wait) {
   text = text.substr(0, kMaxSayingBytes);
   Message head = message;
   std::array<iovec, 2> parts{iovec{&head, sizeof head}, iovec{const_cast<char*>(text.data()), text.size()}};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
   msghdr packet{};
   packet.msg_iov = parts.data();
   packet.msg_iovlen = parts.size();
-  if (fd >= 0) {
-    packet.msg_control = control.data();
-    packet.msg_controllen = control.size();
-    cmsghdr* const rights = CMSG_FIRSTHDR(&packet);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  }
+  const PassedFd passed(packet, fd);
   for (;;) {
     if (::sendmsg(socket, &packet, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) >= 0) return SendResult::sent;
     // ETOOMANYREFS: so many descriptors are on their way as the process may have; the other side has yet to take them.

@@ -17,6 +17,8 @@
 #include <optional>
 #include <vector>
 
+#include "control/keeper/passed_fd.hpp"
+
 namespace sluice::control {
 namespace {
 
@@ -135,21 +137,12 @@ void ServiceManager::say(std::string_view text, int fd) const {
   address_.copy(address.sun_path, address_.size());
   if (address.sun_path[0] == '@') address.sun_path[0] = '\0';  // in the abstract namespace
   iovec part{const_cast<char*>(text.data()), text.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
   msghdr packet{};
   packet.msg_name = &address;
   packet.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
   packet.msg_iov = &part;
   packet.msg_iovlen = 1;
-  if (fd >= 0) {
-    packet.msg_control = control.data();
-    packet.msg_controllen = control.size();
-    cmsghdr* const rights = CMSG_FIRSTHDR(&packet);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  }
+  const PassedFd passed(packet, fd);
   if (::sendmsg(socket_.get(), &packet, MSG_NOSIGNAL) < 0) {
     spdlog::warn("the service manager at '{}' was not told '{}': {}", address_, text.substr(0, text.find('\n')),
                  std::strerror(errno));

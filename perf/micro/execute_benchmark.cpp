@@ -12,6 +12,7 @@
 
 #include "datapath/execute.hpp"
 #include "datapath/parse.hpp"
+#include "perf/micro/benchmarks.hpp"
 #include "perf/micro/cycles.hpp"
 #include "perf/micro/fake_guest.hpp"
 
@@ -65,6 +66,8 @@ void execute_with(benchmark::State& state, const std::vector<Action>& changes, b
     state.SkipWithError("not all frames were dropped");
 }
 
+}  // namespace
+
 void register_all() {
   struct Row {
     const char* name;
@@ -99,13 +102,4 @@ void register_all() {
   }
 }
 
-}  // namespace
 }  // namespace sluice::perf
-
-int main(int argc, char** argv) {
-  sluice::perf::register_all();
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
-}

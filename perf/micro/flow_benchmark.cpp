@@ -13,6 +13,7 @@
 #include "datapath/parse.hpp"
 #include "flowtable/flow_table.hpp"
 #include "flowtable/mask.hpp"
+#include "perf/micro/benchmarks.hpp"
 #include "perf/micro/cycles.hpp"
 
 namespace sluice {
@@ -159,7 +160,9 @@ void erase(benchmark::State& state) {
   }
 }
 
-void register_all() {
+}  // namespace
+
+void perf::register_all() {
   benchmark::RegisterBenchmark("parse/ipv4_udp", parse_burst, false, false);
   benchmark::RegisterBenchmark("parse/ipv4_udp_tagged", parse_burst, false, true);
   benchmark::RegisterBenchmark("parse/ipv6_udp", parse_burst, true, false);
@@ -180,13 +183,4 @@ void register_all() {
   }
 }
 
-}  // namespace
 }  // namespace sluice
-
-int main(int argc, char** argv) {
-  sluice::register_all();
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
-}

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "perf/micro/benchmarks.hpp"
 #include "perf/micro/cycles.hpp"
 #include "perf/micro/fake_guest.hpp"
 #include "perf/micro/pipeline.hpp"
@@ -81,6 +82,8 @@ void forward(benchmark::State& state, bool packed) {
     state.SkipWithError("not all frames were forwarded");
 }
 
+}  // namespace
+
 void register_all() {
   const auto add = [](const char* name, void (*run)(benchmark::State&, bool)) {
     for (const bool packed : {false, true}) {
@@ -94,13 +97,4 @@ void register_all() {
   add("pmd_from_ring_to_ring", forward);
 }
 
-}  // namespace
 }  // namespace sluice::perf
-
-int main(int argc, char** argv) {
-  sluice::perf::register_all();
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
-}
