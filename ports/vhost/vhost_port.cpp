@@ -22,8 +22,8 @@ constexpr std::uint32_t kMaxMtu = 65535;
 constexpr unsigned kAcceptsARound = 32;
 
 // Between bind and listen of a new server there are microseconds, so the first attempts are close to each other.
-constexpr unsigned kQuickAttempts = 20;
-constexpr auto kQuickRetry = 5ms;
+constexpr unsigned kQuickAttempts = 100;
+constexpr auto kQuickRetry = 1ms;
 constexpr auto kSlowRetry = 100ms;
 constexpr auto kRetryWithoutWatch = 15ms;
 constexpr auto kRetryAfterMisbehaviour = 1s;
