@@ -82,11 +82,13 @@ class Bench:
                         self._attempt(f"{work.title}, round {number}: {kind.name}", lambda: self._measure(kind, work, number))
 
     def figures(self) -> None:
-        """What is no cycles a packet."""
+        """What is no cycles a packet of a row."""
         seconds = self.asked.seconds
         flowing = 5.0 if self.asked.quick else 30.0
         self._figure("latency", lambda: figures.latency(self._capacity("64", Ovs), self.rounds, 2 * seconds, self.percentiles))
         self._figure("new flows", lambda: figures.new_flows({kind.name: self._capacity("flows-1k", kind) for kind in (Sluice, Ovs)}, flowing))
+        if not self.asked.quick:
+            self._figure("no loss", lambda: figures.no_loss(3))
         self._figure("first packets", lambda: figures.first_packet(self.rounds))
         self._figure("start", lambda: figures.start(self.rounds))
         if not self.asked.quick:

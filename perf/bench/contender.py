@@ -18,7 +18,7 @@ PMD_CORE = 1
 class Setting:
     """How a contender is to be set up, beside the work it does."""
     vms_listen: bool = False                 # the VMs make the sockets, and the switch connects
-    pins: tuple[int, ...] = ()               # the core for each VM's queue (Sluice alone); else all are PMD_CORE's
+    pins: tuple[int, ...] = ()               # the core for each VM's queue; else all are PMD_CORE's
     idle: str = "spin"                       # what a PMD without work does (Sluice alone)
     idle_timeout: int = 10                   # seconds until a flow without packets goes
 
@@ -65,18 +65,19 @@ class Contender:
         """In its table, now."""
         raise NotImplementedError
 
-    def pid(self) -> int:
-        """Of the process that moves packets."""
+    def pids(self) -> list[int]:
+        """Of all processes that it is, the one that moves packets first."""
         raise NotImplementedError
 
     def resident_bytes(self) -> int:
-        """Of that process, hugepages included. VMs' memory counts too where it is in hugepages: to be asked before they come."""
-        fields = self._status()
-        return 1024 * sum(int(fields[name].split()[0]) for name in ("RssAnon", "RssFile", "HugetlbPages"))
+        """Of all of them, hugepages and programs' files included. VMs' memory counts too where it is in hugepages: to be
+        asked before they come."""
+        return self._bytes("RssAnon", "RssFile", "RssShmem", "HugetlbPages")
 
     def anonymous_bytes(self) -> int:
-        """Resident memory of its own that is neither file nor hugepage."""
-        return 1024 * int(self._status()["RssAnon"].split()[0])
+        """Resident memory of their own that is neither file nor hugepage."""
+        return self._bytes("RssAnon")
 
-    def _status(self) -> dict[str, str]:
-        return dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{self.pid()}/status").read_text().splitlines())
+    def _bytes(self, *fields: str) -> int:
+        return 1024 * sum(int(line.split()[1]) for pid in self.pids() for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+                          if line.partition(":")[0] in fields)

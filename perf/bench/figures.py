@@ -11,10 +11,10 @@ import pathlib
 import statistics
 import tempfile
 
-from contender import Contender, Setting
-from generator import Generator
+from contender import Contender, Reading, Setting
+from generator import Generator, Traffic
 from ovs import Ovs
-from run import contest, traffic
+from run import contest, searched, traffic
 from sluice import Sluice
 from work import WORKS, Work
 
@@ -33,30 +33,57 @@ def _at_rate(pps: float) -> str:
 
 def latency(capacity: float, rounds: int, seconds: float, percentiles: dict[str, dict[str, float]]) -> list[Row]:
     """`capacity`: OVS's, in packets a second both ways, with one flow. `percentiles` is filled, for the plot."""
-    seen: dict[str, list[dict]] = {kind.name: [] for kind in BOTH}
+    seen: dict[str, list[tuple[Reading, Traffic]]] = {kind.name: [] for kind in BOTH}
     for _ in range(rounds):
         for kind in BOTH:
             with contest(kind, ONE_FLOW) as contender:
-                seen[kind.name].append(traffic(contender, seconds, _at_rate(capacity / 2))[1].report["total"]["latency_us"])
-    for name, reports in seen.items():
-        percentiles[name] = {label: statistics.median(report[key] for report in reports) for label, key in PERCENTILES.items()}
-    return [(f"latency at {capacity / 2e6:.1f} Mpps, half of OVS's capacity, {label}", "at most OVS's",
-             *(f"{percentiles[kind.name][label]:.0f} µs" for kind in BOTH)) for label in PERCENTILES]
+                seen[kind.name].append(traffic(contender, seconds, _at_rate(capacity / 2)))
+    for name, found in seen.items():
+        percentiles[name] = {label: statistics.median(vms.report["total"]["latency_us"][key] for _, vms in found) for label, key in PERCENTILES.items()}
+
+    def busy(found: list[tuple[Reading, Traffic]]) -> str:
+        return (f"{statistics.median(reading.busy_share for reading, _ in found):.0%}, "
+                f"{statistics.median(reading.per_batch for reading, _ in found):.0f} packets")
+    return [*((f"latency at {capacity / 2e6:.1f} Mpps, half of OVS's capacity, {label}", "at most OVS's",
+               *(f"{percentiles[kind.name][label]:.1f} µs" for kind in BOTH)) for label in PERCENTILES),
+            ("… of its time the PMD is busy at that rate, with batches of", "–", *(busy(seen[kind.name]) for kind in BOTH))]
+
+
+def no_loss(rounds: int) -> list[Row]:
+    """RFC 2544, section 26.1: the highest rate whose loss is at most so much."""
+    rows = []
+    for percent in (0, 0.5):
+        rates: dict[str, list[float]] = {kind.name: [] for kind in BOTH}
+        lossy: dict[str, bool] = {}
+        for _ in range(rounds):
+            for kind in BOTH:
+                with contest(kind, ONE_FLOW) as contender:
+                    found = searched(contender, f"--search={percent}", "--search-trial=0.5", "--search-precision=2")
+                rates[kind.name].append(found["rx_pps"] if found["rate"] is not None else 0.0)
+                lossy[kind.name] = lossy.get(kind.name, False) or any(trial["loss_percent"] > percent for trial in found["trials"])
+        rows.append((f"highest rate at which at most {percent:g} % is lost (RFC 2544), 64 B, both ways", "–",
+                     *(f"{statistics.median(rates[kind.name]) / 1e6:.2f} Mpps{'' if lossy[kind.name] else ' (generator)'}" for kind in BOTH)))
+    return rows
 
 
 def new_flows(capacities: dict[str, float], seconds: float, rate: float = 300_000) -> list[Row]:
     """`capacities`: packets a second both ways with 2 × 1,000 flows, by contender; half of it is offered."""
-    lost, arrived, there = [], [], []
+    lost, of_new, arrived, there = [], [], [], []
     for kind in BOTH:
         with contest(kind, dataclasses.replace(FLOWS_1K, flows=500), setting=Setting(idle_timeout=2)) as contender:
             total = traffic(contender, seconds, _at_rate(capacities[kind.name] / 2), f"--new-flows={rate / 2:.0f}")[1].report["total"]
             there.append(f"{contender.flows():,}")
-        lost.append(f"{1 - total['received'] / total['offered']:.1%}")
-        arrived.append(f"{total['new_flows']['received'] / seconds:,.0f}/s")
+        new = total["new_flows"]
+        new_offered = new["sent"] + new["refused"]
+        offered, received = total["offered"] - new_offered, total["received"] - new["received"]
+        lost.append(f"{1 - received / offered:.1%} ({(total['refused'] - new['refused']) / offered:.1%})")
+        of_new.append(f"{1 - new['received'] / new_offered:.1%} ({new['refused'] / new_offered:.1%})")
+        arrived.append(f"{new['received'] / seconds:,.0f}/s of {new_offered / seconds:,.0f}/s")
     load = ", ".join(f"{kind.name} {capacities[kind.name] / 2e6:.1f} Mpps" for kind in BOTH)
     return [(f"{rate:,.0f} new flows a second for {seconds:.0f} s beside 1,000 established ones, at half of the capacity ({load}): "
-             "frames lost, refused by a full ring included", "under 1 %", *lost),
-            ("… first frames of new flows that arrived", f"{rate:,.0f}/s", *arrived),
+             "frames of the established ones lost (of these, refused by a full ring)", "under 1 %", *lost),
+            ("… first frames of new flows lost (of these, refused by a full ring)", "–", *of_new),
+            ("… first frames of new flows that arrived, of those that the VMs made", f"{rate:,.0f}/s", *arrived),
             ("… flows in the table then (idle ones go after 2 s)", "–", *there)]
 
 
@@ -74,23 +101,25 @@ def first_packet(rounds: int) -> list[Row]:
 
 def second_pmd(rounds: int, seconds: float) -> list[Row]:
     """What a packet costs on a PMD while a second one works too, over what it costs alone. Where there is no core for it,
-    the second PMD shares the VMs' and sleeps when it has nothing to do, so that they go on as before."""
+    the second PMD shares the VMs'. Sluice's sleeps there when it has nothing to do; OVS's cannot."""
     shared = (os.cpu_count() or 1) == 2
     other, idle = (0, "sleep up to 50 us") if shared else (2, "spin")
     pairs = Work("two-pairs", "two pairs", vms=4)
     rows = []
     for title, pins in (("each with a pair of VMs of its own", (1, 1, other, other)), ("each with one direction of two pairs", (1, other, 1, other))):
-        gains, batches = [], []
-        for _ in range(rounds):
-            readings = []
-            for setting in (Setting(idle=idle), Setting(pins=pins, idle=idle)):
-                with contest(Sluice, pairs, setting=setting) as contender:
-                    readings.append(traffic(contender, seconds)[0])
-            gains.append(readings[0].cycles / readings[1].cycles)
-            batches.append([reading.per_batch for reading in readings])
-        alone, beside = (statistics.median(column) for column in zip(*batches))
-        rows.append((f"a second PMD adds, by cycles a packet, {title} ({alone:.0f} packets a batch alone, {beside:.0f} with it)", "at least 0.9",
-                     f"{statistics.median(2 * gain - 1 for gain in gains):.2f}", "–"))
+        cells = []
+        for kind in BOTH:
+            gains, batches = [], []
+            for _ in range(rounds):
+                readings = []
+                for setting in (Setting(idle=idle), Setting(pins=pins, idle=idle)):
+                    with contest(kind, pairs, setting=setting) as contender:
+                        readings.append(traffic(contender, seconds)[0])
+                gains.append(readings[0].cycles / readings[1].cycles)
+                batches.append([reading.per_batch for reading in readings])
+            alone, beside = (statistics.median(column) for column in zip(*batches))
+            cells.append(f"{statistics.median(2 * gain - 1 for gain in gains):.2f} ({alone:.0f}, {beside:.0f})")
+        rows.append((f"a second PMD adds, by cycles a packet, {title} (packets a batch alone, with it)", "at least 0.9", *cells))
     return rows
 
 
@@ -105,7 +134,7 @@ def memory() -> list[Row]:
         traffic(contender, 1.0)
         flows, grown = contender.flows(), contender.anonymous_bytes() - before
         table = contender.table_bytes()
-    return [("idle switch with 2 ports, resident", "at most 200 MiB", *idle),
+    return [("idle switch with 2 ports, resident, all its processes", "at most 200 MiB", *idle),
             (f"flow table of a PMD, reserved for {contender.FLOW_LIMIT:,} flows", "at most 192 MiB", f"{table / 2**20:.0f} MiB", "–"),
             (f"resident memory that {flows:,} flows add, the slow path's included", "–", f"{grown / 2**20:.0f} MiB", "–")]
 

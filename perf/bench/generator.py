@@ -45,7 +45,7 @@ class Generator:
 
     def report(self) -> Traffic:
         """Waits for the end."""
-        report = self._event("report", 120)
+        report = self._event("report", 240)
         total = report["total"]
         return Traffic(total["rx_pps"], total["rx_bps"], total["lost"] / max(1, total["expected"]), report["generator"]["limit"], report)
 

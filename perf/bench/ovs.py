@@ -29,9 +29,9 @@ class Ovs(Contender):
         with contextlib.ExitStack() as stack:
             database = self.directory / "conf.db"
             self._run("ovsdb-tool", "create", database, SCHEMA)
-            server = stack.enter_context(Program("ovsdb", ["ovsdb-server", database, f"--remote=punix:{self._db}", f"--unixctl={self.directory}/ovsdb.ctl"],
+            self._database = stack.enter_context(Program("ovsdb", ["ovsdb-server", database, f"--remote=punix:{self._db}", f"--unixctl={self.directory}/ovsdb.ctl"],
                                                  self.directory, env=self._environment))
-            wait_until(lambda: self._db.exists() or not server.running(), "ovsdb-server listens")
+            wait_until(lambda: self._db.exists() or not self._database.running(), "ovsdb-server listens")
             self._vsctl(*self._configuration())
             self.executed_at = time.monotonic()
             self._vswitchd = stack.enter_context(Program("vswitchd", [
@@ -45,8 +45,8 @@ class Ovs(Contender):
     def __exit__(self, *exception):
         self._stack.__exit__(*exception)
 
-    def pid(self) -> int:
-        return int((self.directory / "vswitchd.pid").read_text())
+    def pids(self) -> list[int]:
+        return [int((self.directory / "vswitchd.pid").read_text()), self._database.pid]
 
     def clear(self) -> None:
         self.appctl("dpif-netdev/pmd-stats-clear")
@@ -83,9 +83,10 @@ class Ovs(Contender):
                     "max-idle": 1000 * self.setting.idle_timeout, **dict(self.work.ovs_config)}
         words = ["init", "--", "set", "Open_vSwitch", ".", *(f"other_config:{key}={value}" for key, value in settings.items()),
                  "--", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"]
-        for socket in self.sockets:
+        for number, socket in enumerate(self.sockets):
             words += ["--", "add-port", "br0", socket.name, "--", "set", "interface", socket.name,
-                      *(["type=dpdkvhostuserclient", f"options:vhost-server-path={socket}"] if self.setting.vms_listen else ["type=dpdkvhostuser"])]
+                      *(["type=dpdkvhostuserclient", f"options:vhost-server-path={socket}"] if self.setting.vms_listen else ["type=dpdkvhostuser"]),
+                      *([f'other_config:pmd-rxq-affinity="0:{self.setting.pins[number]}"'] if self.setting.pins else [])]
         if self.work.has_device:
             words += ["--", "add-port", "br0", "device", "--", "set", "interface", "device", "type=dpdk", "options:dpdk-devargs=net_ring0",
                       "options:n_rxq=2"]  # a queue of the device comes back as the same queue, and the PMD sends by the second

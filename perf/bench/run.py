@@ -50,6 +50,12 @@ def traffic(contender: Contender, seconds: float, *more: str) -> tuple[Reading, 
         return contender.read(), generator.report()
 
 
+def searched(contender: Contender, *words: str) -> dict:
+    """The search of vmgen's report; `words` of its command line."""
+    with Generator(contender.directory, contender.work, contender.sockets, 1.0, *words, listen=contender.setting.vms_listen) as generator:
+        return generator.report().report["search"]
+
+
 def measure(kind: type[Contender], work: Work, number: int, seconds: float) -> Run:
     with contest(kind, work, setting=Setting(vms_listen=work.vms_listen)) as contender:
         idle = contender.resident_bytes()

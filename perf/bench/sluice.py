@@ -52,8 +52,8 @@ class Sluice(Contender):
     def __exit__(self, kind, *rest):
         self._switch.__exit__(kind, *rest)
 
-    def pid(self) -> int:
-        return self._switch.rpc("status")["pid"]
+    def pids(self) -> list[int]:
+        return [self._switch.worker_pid, self._switch.pid]
 
     def flows(self) -> int:
         return self._switch.rpc("status")["flows"]

@@ -35,8 +35,8 @@ class TestpmdForwarder(Contender):
     def __exit__(self, *exception):
         self._program.stop()
 
-    def pid(self) -> int:
-        return self._program.pid
+    def pids(self) -> list[int]:
+        return [self._program.pid]
 
     def clear(self) -> None:
         self._command("stop", "start")

@@ -96,7 +96,8 @@ Trial trial_of(const Options& options, const RunResult& result) {
           .offered = all.sender.sent + all.sender.refused,
           .skipped = all.sender.skipped,
           .expected = all.expected + all.sender.refused * receivers,
-          .received = all.receiver.received};
+          .received = all.receiver.received,
+          .received_bytes = all.receiver.received_bytes};
 }
 
 Json find_rate(const Options& options, Generator& generator, double hz) {
@@ -116,7 +117,7 @@ Json find_rate(const Options& options, Generator& generator, double hz) {
     std::cerr << "vmgen: " << rate << " a second: " << trial.loss_percent() << " % lost\n";
     return stop ? std::nullopt : std::optional{trial};
   });
-  return report_of(options, last, search_of(options, outcome, last), hz);
+  return report_of(options, last, search_of(options, outcome), hz);
 }
 
 int run(const Options& options) {

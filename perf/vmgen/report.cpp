@@ -203,9 +203,7 @@ Json interval_of(const Options& options, const Glimpse& now, std::vector<Counts>
   return {{"event", "interval"}, {"clock_s", now.clock}, {"t_s", now.seconds}, {"total", total}, {"vms", vms}};
 }
 
-Json search_of(const Options& options, const SearchOutcome& outcome, const RunResult& last) {
-  Counts all;
-  for (const VmResult& vm : last.vms) all += vm.counts;
+Json search_of(const Options& options, const SearchOutcome& outcome) {
   Json trials = Json::array();
   for (const Trial& trial : outcome.trials) {
     trials.push_back({{"rate", trial.rate},
@@ -218,14 +216,15 @@ Json search_of(const Options& options, const SearchOutcome& outcome, const RunRe
                       {"passed", trial.passed},
                       {"verification", trial.verification}});
   }
+  const Trial found = outcome.found.value_or(Trial{});
   const auto each_second = [&](std::uint64_t count) {
-    return outcome.rate ? Json(static_cast<double>(count) / last.seconds) : Json(nullptr);
+    return outcome.found ? Json(static_cast<double>(count) / found.seconds) : Json(nullptr);
   };
   return {{"loss_percent", options.search_loss_percent},
-          {"rate", outcome.rate ? Json(*outcome.rate) : Json(nullptr)},
-          {"tx_pps", each_second(all.sender.sent)},
-          {"rx_pps", each_second(all.receiver.received)},
-          {"rx_bps", each_second(all.receiver.received_bytes * 8)},
+          {"rate", outcome.found ? Json(found.rate) : Json(nullptr)},
+          {"tx_pps", each_second(found.offered)},
+          {"rx_pps", each_second(found.received)},
+          {"rx_bps", each_second(found.received_bytes * 8)},
           {"trials", std::move(trials)}};
 }
 

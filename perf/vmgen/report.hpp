@@ -21,7 +21,7 @@ Json report_of(const Options& options, const RunResult& result, const Json& sear
 Json interval_of(const Options& options, const Glimpse& now, std::vector<Counts>& before, double hz);
 
 /// The member `search` of a report.
-Json search_of(const Options& options, const SearchOutcome& outcome, const RunResult& last);
+Json search_of(const Options& options, const SearchOutcome& outcome);
 
 std::string text_of(const Json& report);
 

@@ -8,6 +8,7 @@ namespace {
 constexpr double kVerificationTimes = 3;  ///< a verification is so much longer than a trial
 constexpr unsigned kMostAttempts = 3;     ///< of a trial that the generator itself spoiled
 constexpr double kSpoiledShare = 0.05;    ///< skipped frames by which it did
+constexpr double kLargestStep = 0.5;      ///< down, of the rate, after a verification that failed
 constexpr double kLowestShare = 0.001;    ///< of the highest rate: below it, nothing passes
 
 bool spoiled(const Trial& trial) {
@@ -20,26 +21,34 @@ class Bisection {
       : settings_{settings}, attempt_{attempt} {}
 
   SearchOutcome run() {
-    double passed = 0;
-    double failed = settings_.highest;
-    if (passes(settings_.highest, false)) passed = failed;
-    while (!stopped_ && failed - passed > settings_.precision_percent / 100 * failed &&
-           failed > kLowestShare * settings_.highest) {
-      const double middle = (passed + failed) / 2;
-      (passes(middle, false) ? passed : failed) = middle;
-    }
-    // What passed once may have been lucky: it goes down until a longer trial agrees.
-    for (double rate = passed; !stopped_ && rate > kLowestShare * settings_.highest; rate *= step_down()) {
+    bisect(passes(settings_.highest, false) ? settings_.highest : 0, settings_.highest, false);
+    // What passed once may have been lucky: it goes down, by more each time, until a longer trial agrees.
+    double rate = passed_;
+    double failed = passed_;
+    for (double step = settings_.precision_percent / 100; !stopped_ && rate > lowest();
+         step = std::min(2 * step, kLargestStep)) {
       if (passes(rate, true)) {
-        outcome_.rate = rate;
+        bisect(rate, failed, true);
         break;
       }
+      failed = rate;
+      rate *= 1 - step;
     }
+    if (stopped_) outcome_.found.reset();
     return std::move(outcome_);
   }
 
  private:
-  [[nodiscard]] double step_down() const { return 1 - std::max(settings_.precision_percent, 1.0) / 100; }
+  [[nodiscard]] double lowest() const { return kLowestShare * settings_.highest; }
+
+  /// Between a rate that passed and one that did not, or the same.
+  void bisect(double passed, double failed, bool verification) {
+    while (!stopped_ && failed - passed > settings_.precision_percent / 100 * failed && failed > lowest()) {
+      const double middle = (passed + failed) / 2;
+      (passes(middle, verification) ? passed : failed) = middle;
+    }
+    passed_ = passed;
+  }
 
   bool passes(double rate, bool verification) {
     const double seconds = settings_.trial_seconds * (verification ? kVerificationTimes : 1);
@@ -52,6 +61,7 @@ class Bisection {
       trial->verification = verification;
       trial->passed = !spoiled(*trial) && trial->loss_percent() <= settings_.loss_percent;
       outcome_.trials.push_back(*trial);
+      if (verification && trial->passed) outcome_.found = *trial;  // rates that pass are tried in ascending order
       if (!spoiled(*trial)) return trial->passed;
     }
     return false;
@@ -60,6 +70,7 @@ class Bisection {
   const SearchSettings& settings_;
   const std::function<std::optional<Trial>(double, double)>& attempt_;
   SearchOutcome outcome_;
+  double passed_ = 0;  ///< the highest rate that the last bisection saw pass
   bool stopped_ = false;
 };
 

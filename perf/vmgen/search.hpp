@@ -16,6 +16,7 @@ struct Trial {
   std::uint64_t skipped = 0;   ///< due, and not offered, since the generator itself was held up
   std::uint64_t expected = 0;  ///< offered, times the receivers of each frame
   std::uint64_t received = 0;
+  std::uint64_t received_bytes = 0;
   bool passed = false;
   bool verification = false;
 
@@ -32,7 +33,7 @@ struct SearchSettings {
 };
 
 struct SearchOutcome {
-  std::optional<double> rate;  ///< none if no rate passed
+  std::optional<Trial> found;  ///< the verification of the highest rate that passed one; none if none did
   std::vector<Trial> trials;   ///< in the order made
 };
 
