@@ -101,10 +101,10 @@ class Switch {
   /// `link` outlive the switch.
   [[nodiscard]] static Expected<std::unique_ptr<Switch>> prepare(const Config& config, ports::EventLoop& loop,
                                                                  KeeperLink& link);
-  /// Takes up the guests' ports and starts to work.
-  void take_up();
-  /// What guests do not wait for: the ports that are devices, and what is looked after from time to time. After an
-  /// error there is nothing to do but to destroy the switch.
+  /// Takes up the guests' ports, with all that the worker before us has learnt, counted and been told, and starts to
+  /// work. After an error, here and below, there is nothing to do but to destroy the switch.
+  [[nodiscard]] Expected<void> take_up();
+  /// What guests do not wait for: the ports that are devices, and what is looked after from time to time.
   [[nodiscard]] Expected<void> open_devices();
   /// Stops between two bursts, with no packet left in here: what guests send from now on waits in their rings. The
   /// event loop must not run until unpark().

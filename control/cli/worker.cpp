@@ -87,8 +87,9 @@ Expected<void> Worker::run() {
   }
   link_.take_over();
   // The keeper has made us urgent with that word; what we start, the slow path, is urgent too.
-  switch_->take_up();
+  const auto taken = switch_->take_up();
   ordinary_.apply(0);
+  if (!taken) return taken;
   if (auto opened = switch_->open_devices(); !opened) return opened;
   work();
   return {};

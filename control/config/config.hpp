@@ -31,6 +31,8 @@ struct VhostUserConfig {
   enum class Mode : std::uint8_t { server, client };
   std::string path;
   Mode mode = Mode::client;
+
+  bool operator==(const VhostUserConfig&) const = default;
 };
 
 /// Any port that is a DPDK ethdev: a PCI device, or a virtual one with its device arguments.
@@ -44,6 +46,8 @@ struct EthdevConfig {
   /// The UNIX socket by which the device meets its peer; empty: it has none.
   std::string peer_path;
   bool peer_connects = false;  ///< to that socket; else it listens there
+
+  bool operator==(const EthdevConfig&) const = default;
 };
 
 struct PortConfig {
@@ -58,6 +62,9 @@ struct PortConfig {
   /// What the port needs for itself alone, in words: "path /run/vm1.sock", "PCI device 0000:01:00.0". Two ports that
   /// share one of them cannot both be.
   std::vector<std::string> claims;
+  std::string text;  ///< of a port that was read by itself, as `sluice port add` has it: what was read
+
+  bool operator==(const PortConfig&) const = default;
 };
 
 /// A queue that is to be polled by one core and no other.

@@ -156,6 +156,7 @@ Expected<PortConfig> parse_port(std::string_view text) {
   const NodePtr node = text[first] == '{' ? read_document(text, diagnostics) : read_words(text, diagnostics);
   PortConfig port;
   if (node != nullptr && diagnostics.empty()) port = load_port(*node, "port", diagnostics);
+  port.text = text;
   if (diagnostics.empty()) return port;
   return tl::unexpected(Error{fmt::format("{}", fmt::join(diagnostics.lines(), "\n"))});
 }

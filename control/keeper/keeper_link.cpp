@@ -14,7 +14,7 @@ class KeeperLink::SlotEstate final : public ports::vhost::Estate {
  public:
   SlotEstate(KeeperLink& link, unsigned slot) : link_(link), slot_(slot) {}
 
-  [[nodiscard]] ports::vhost::PortState& state() override { return link_.shared().ports[slot_].vhost; }
+  [[nodiscard]] ports::vhost::PortState& state() override { return link_.shared().vhost[slot_].state; }
   void keep(Heirloom kind, unsigned index, int fd) override { link_.keep_at(slot_, kept(kind), index, fd); }
   void forget(Heirloom kind, unsigned index) override { link_.forget_at(slot_, kept(kind), index); }
   [[nodiscard]] UniqueFd take(Heirloom kind, unsigned index) override {
@@ -43,42 +43,9 @@ Expected<std::unique_ptr<KeeperLink>> KeeperLink::alone() {
 }
 
 KeeperLink::KeeperLink(UniqueFd socket, SharedMemory shared, unsigned heartbeat)
-    : socket_(std::move(socket)),
-      shared_(std::move(shared)),
-      heartbeat_(heartbeat),
-      claimed_(SharedState::kMaxSlots, false) {}
+    : socket_(std::move(socket)), shared_(std::move(shared)), heartbeat_(heartbeat), slots_(shared_) {}
 
 KeeperLink::~KeeperLink() = default;
-
-std::optional<unsigned> KeeperLink::find_slot(std::string_view port) const {
-  for (unsigned i = 0; i < SharedState::kMaxSlots; ++i) {
-    const PortSlot& slot = shared_->ports[i];
-    if (slot.in_use.load(std::memory_order_acquire) == PortSlot::kNamed && port == slot.name.data()) return i;
-  }
-  return {};
-}
-
-unsigned KeeperLink::slot(std::string_view port) {
-  unsigned at = find_slot(port).value_or(SharedState::kMaxSlots);
-  if (at == SharedState::kMaxSlots) at = take_slot(port);
-  claimed_[at] = true;
-  return at;
-}
-
-/// A worker that makes itself ready may look for one at the same moment.
-unsigned KeeperLink::take_slot(std::string_view port) {
-  for (unsigned at = 0;; at = (at + 1) % SharedState::kMaxSlots) {
-    PortSlot& slot = shared_->ports[at];
-    std::uint32_t expected = PortSlot::kFree;
-    // acquire: after it was given up.
-    if (!slot.in_use.compare_exchange_strong(expected, PortSlot::kTaken, std::memory_order_acquire)) continue;
-    slot.name.fill(0);
-    port.copy(slot.name.data(), slot.name.size() - 1);
-    // release: after the name.
-    slot.in_use.store(PortSlot::kNamed, std::memory_order_release);
-    return at;
-  }
-}
 
 ports::vhost::Estate& KeeperLink::estate(unsigned slot) {
   auto& estate = estates_[slot];
@@ -86,20 +53,16 @@ ports::vhost::Estate& KeeperLink::estate(unsigned slot) {
   return *estate;
 }
 
-void KeeperLink::give_up(unsigned slot) {
-  shared_.clear_slot(slot);
+void KeeperLink::retire(unsigned slot) {
+  slots_.retire(slot);
   inherited_.forget_slot(slot);
   send(Message{.saying = Saying::forget_slot, .slot = slot});
   estates_.erase(slot);
-  claimed_[slot] = false;
 }
 
-std::vector<unsigned> KeeperLink::unclaimed() const {
-  std::vector<unsigned> slots;
-  for (unsigned i = 0; i < SharedState::kMaxSlots; ++i) {
-    if (!claimed_[i] && shared_->ports[i].in_use.load(std::memory_order_relaxed) != 0) slots.push_back(i);
-  }
-  return slots;
+void KeeperLink::give_up(unsigned slot) {
+  retire(slot);
+  slots_.release(slot);
 }
 
 void KeeperLink::catch_up() {

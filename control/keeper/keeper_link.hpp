@@ -3,23 +3,22 @@
 // Control thread, but for what of the shared state belongs to others. What the keeper has kept of a worker before is
 // here from the start (of a worker that stands by: is followed until it is told to go).
 //
-// A port, of whatever type, has a slot, found by its name: its number tells it in the FDB and among the counters, the
-// same for the worker that comes after. A vhost-user port has its Estate in there as well.
+// A port, of whatever type, has a slot (port_slots.hpp): its number is the port's id in the FDB and among the counters,
+// the same for the worker that comes after. A vhost-user port has its Estate in there as well.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "control/error.hpp"
 #include "control/keeper/keepsakes.hpp"
 #include "control/keeper/message.hpp"
+#include "control/keeper/port_slots.hpp"
 #include "control/keeper/shared_memory.hpp"
 #include "control/keeper/shared_state.hpp"
 #include "ports/unique_fd.hpp"
@@ -46,16 +45,13 @@ class KeeperLink {
   /// This worker is the one that works from now on.
   void take_over() { restarts_ = shared_->takeovers.fetch_add(1, std::memory_order_relaxed); }
 
-  /// The port's slot, found or made. There are as many as a switch may have ports: it never fails.
-  [[nodiscard]] unsigned slot(std::string_view port);
-  /// The port's slot if it has one, whoever made it.
-  [[nodiscard]] std::optional<unsigned> find_slot(std::string_view port) const;
-  /// The port's estate; lives as long as the link, or until the slot is given up.
+  [[nodiscard]] PortSlots& slots() { return slots_; }
+  /// The estate of the port that has the slot; lives as long as the link, or until the slot is given up.
   [[nodiscard]] ports::vhost::Estate& estate(unsigned slot);
-  /// The port is gone for good: its slot is free, and the keeper closes what it has kept of it.
+  /// The port is gone for good: what the keeper has kept of it is closed, and the slot nobody's, though not yet free.
+  void retire(unsigned slot);
+  /// The same, and nothing of it is in use any more: the slot is free.
   void give_up(unsigned slot);
-  /// Slots in use that nobody has asked slot() for: of ports that the configuration has no more.
-  [[nodiscard]] std::vector<unsigned> unclaimed() const;
 
   struct Command {
     Saying saying;  ///< one that the keeper commands
@@ -89,7 +85,6 @@ class KeeperLink {
   void keep_at(std::uint32_t slot, Kept kind, unsigned index, int fd);
   void forget_at(std::uint32_t slot, Kept kind, unsigned index);
   [[nodiscard]] ports::UniqueFd take_at(std::uint32_t slot, Kept kind, unsigned index) const;
-  [[nodiscard]] unsigned take_slot(std::string_view port);
   [[nodiscard]] tl::expected<Command, Nothing> next(bool wait);
   [[nodiscard]] tl::expected<Command, Nothing> take_command(bool wait);
 
@@ -99,7 +94,7 @@ class KeeperLink {
   Keepsakes inherited_;           ///< what the keeper has, as of the last message
   std::deque<Command> commands_;  ///< that have come, and nobody has asked for yet
   std::map<unsigned, std::unique_ptr<SlotEstate>> estates_;
-  std::vector<bool> claimed_;
+  PortSlots slots_;
   std::uint64_t restarts_ = 0;
 };
 

@@ -43,7 +43,8 @@ void Keeper::begin_upgrade(const Received& request) {
   manager_.reloading();
   if (other_ != nullptr) {
     // A worker that stands by would be of the old version.
-    unwatch(*other_);
+    loop_.unwatch(other_->process.socket());
+    loop_.unwatch(other_->process.pid_fd());
     other_.reset();
   }
   stage_ = Stage::preparing;

@@ -65,22 +65,15 @@ SharedMemory::~SharedMemory() {
 }
 
 void SharedMemory::clear_slot(unsigned slot) {
-  PortSlot& port = state_->ports[slot];
-  // seq_cst: before everything else goes.
-  port.in_use.store(0, std::memory_order_seq_cst);
-  port.name.fill(0);
-  static_assert(offsetof(PortSlot, vhost) % 4096 == 0 && sizeof(PortSlot) % 4096 == 0);
-  const auto at = reinterpret_cast<char*>(&port.vhost) - reinterpret_cast<char*>(state_);
+  VhostSlot& vhost = state_->vhost[slot];
+  const auto at = reinterpret_cast<char*>(&vhost) - reinterpret_cast<char*>(state_);
   constexpr int kHole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-  if (::fallocate(fd_.get(), kHole, at, sizeof port.vhost) != 0)
-    std::memset(static_cast<void*>(&port.vhost), 0, sizeof port.vhost);
-  const auto zero = [](std::atomic<std::uint64_t>& word) { word.store(0, std::memory_order_relaxed); };
-  CountedBefore& counted = state_->counted[slot];
-  for (auto* word : {&counted.rx_packets, &counted.rx_bytes, &counted.tx_packets, &counted.tx_bytes, &counted.copies,
-                     &counted.segments}) {
-    zero(*word);
-  }
-  for (auto& word : counted.drops) zero(word);
+  if (::fallocate(fd_.get(), kHole, at, sizeof vhost) != 0) std::memset(static_cast<void*>(&vhost), 0, sizeof vhost);
+  state_->tallies.forget(static_cast<flowtable::PortId>(slot));
+  PortLabel& label = state_->labels[slot];
+  label.name.fill(0);
+  // release: after all that is cleared.
+  label.in_use.store(PortLabel::kFree, std::memory_order_release);
 }
 
 }  // namespace sluice::control

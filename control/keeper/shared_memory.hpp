@@ -23,7 +23,8 @@ class SharedMemory {
   [[nodiscard]] SharedState* operator->() const { return state_; }
   [[nodiscard]] SharedState& operator*() const { return *state_; }
 
-  /// A slot is as if it had never been used, and takes no memory; what was counted for it goes too.
+  /// A slot is as if it had never been used, and takes no memory; what was counted for it goes too. That it is free is
+  /// stored last.
   void clear_slot(unsigned slot);
 
  private:

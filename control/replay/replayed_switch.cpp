@@ -126,11 +126,11 @@ bool ReplayedSwitch::step(CaptureTime time, std::size_t port, std::span<const st
 }
 
 std::uint64_t ReplayedSwitch::count(std::size_t port, ports::Counter ports::PortCounters::*counter) const {
-  return pmds_->sum(id_of(port), counter);
+  return pmds_->tallies().sum(id_of(port), counter);
 }
 
 std::uint64_t ReplayedSwitch::dropped(std::size_t port, ports::DropReason reason) const {
-  return pmds_->dropped(id_of(port), reason);
+  return pmds_->tallies().dropped(id_of(port), reason);
 }
 
 const datapath::PmdCounters& ReplayedSwitch::pmd_counters() const { return pmd().counters(); }

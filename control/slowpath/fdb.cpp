@@ -1,6 +1,8 @@
 #include "control/slowpath/fdb.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 namespace sluice::control {
 
@@ -31,7 +33,35 @@ std::size_t Fdb::Hash::operator()(FdbKey key) const {
   return static_cast<std::size_t>(product ^ (product >> 64U));
 }
 
-Fdb::Fdb(const Options& options) : options_(options), entries_(16, Hash{options.hash_secret}) {}
+Fdb::Fdb(const Options& options, FdbStore store)
+    : options_(options), store_(std::move(store)), entries_(16, Hash{options.hash_secret}) {}
+
+void Fdb::take_up(std::uint64_t now_ns, const Wanted& wanted) {
+  auto found = store_.take_up();
+  std::erase_if(found, [&](FdbStore::Found& entry) {
+    entry.seen_ns = std::min(entry.seen_ns, now_ns);
+    const bool aged = options_.ageing_ns != 0 && entry.seen_ns + options_.ageing_ns <= now_ns;
+    if (!aged && wanted(entry.key, entry.port)) return false;
+    store_.remove(entry.record);
+    return true;
+  });
+  std::ranges::sort(found, {}, &FdbStore::Found::seen_ns);
+  entries_.reserve(std::min(found.size(), options_.limit));
+  const std::size_t surplus = found.size() - std::min(found.size(), options_.limit);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const auto& entry = found[i];
+    if (i >= surplus && !entries_.contains(entry.key)) {
+      insert(entry.key, entry.port, entry.seen_ns, entry.record);
+    } else {
+      store_.remove(entry.record);
+    }
+  }
+}
+
+void Fdb::write_down() {
+  store_.clear();
+  for (auto& [key, place] : entries_) place.record = store_.add(key, place.port, place.heard.at_ns);
+}
 
 std::optional<PortId> Fdb::lookup(FdbKey key) const {
   const auto found = entries_.find(key);
@@ -46,23 +76,32 @@ bool Fdb::learn(FdbKey key, PortId port, std::uint64_t now_ns) {
       refresh(key, port, now_ns);
       return false;
     }
-    erase(key);
-  } else if (entries_.size() >= options_.limit) {
-    make_room(port);
+    move(key, found->second, port, now_ns);
+    return true;
   }
-  insert(key, port, now_ns);
+  if (entries_.size() >= options_.limit) make_room(port);
+  insert(key, port, now_ns, store_.add(key, port, now_ns));
   return true;
 }
 
 void Fdb::refresh(FdbKey key, PortId port, std::uint64_t seen_ns) {
   const auto found = entries_.find(key);
   if (found == entries_.end() || found->second.port != port || found->second.heard.at_ns > seen_ns) return;
-  auto& heard = found->second.heard;
+  auto& [where, heard, record] = found->second;
+  store_.place(record, port, seen_ns);
   by_age_.erase({heard, key});
   of_port_[port].erase({heard, key});
   heard = {seen_ns, ++order_};
   by_age_.insert({heard, key});
   of_port_[port].insert({heard, key});
+}
+
+void Fdb::move(FdbKey key, Place& place, PortId port, std::uint64_t now_ns) {
+  store_.place(place.record, port, now_ns);
+  leave(key, place);
+  place = {port, {now_ns, ++order_}, place.record};
+  enter(key, place);
+  changes_.push_back(key);
 }
 
 std::optional<Fdb::Entry> Fdb::expired(std::uint64_t now_ns) const {
@@ -80,11 +119,8 @@ std::optional<std::uint64_t> Fdb::next_expiry_ns() const {
 bool Fdb::erase(FdbKey key) {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return false;
-  const auto [port, heard] = found->second;
-  auto& own = of_port_[port];
-  by_age_.erase({heard, key});
-  own.erase({heard, key});
-  count(port, own.size() + 1, own.size());
+  store_.remove(found->second.record);
+  leave(key, found->second);
   entries_.erase(found);
   changes_.push_back(key);
   return true;
@@ -92,6 +128,7 @@ bool Fdb::erase(FdbKey key) {
 
 std::size_t Fdb::flush() {
   for (const auto& [heard, key] : by_age_) changes_.push_back(key);
+  for (const auto& [key, place] : entries_) store_.remove(place.record);
   const auto gone = entries_.size();
   entries_.clear();
   by_age_.clear();
@@ -115,15 +152,26 @@ std::vector<Fdb::Entry> Fdb::entries() const {
   return all;
 }
 
-void Fdb::insert(FdbKey key, PortId port, std::uint64_t seen_ns) {
-  if (port >= of_port_.size()) of_port_.resize(std::size_t{port} + 1);
-  auto& own = of_port_[port];
-  const Heard heard{seen_ns, ++order_};
-  entries_.emplace(key, Place{port, heard});
-  by_age_.insert({heard, key});
-  own.insert({heard, key});
-  count(port, own.size() - 1, own.size());
+void Fdb::insert(FdbKey key, PortId port, std::uint64_t seen_ns, FdbStore::Index record) {
+  const Place place{port, {seen_ns, ++order_}, record};
+  entries_.emplace(key, place);
+  enter(key, place);
   changes_.push_back(key);
+}
+
+void Fdb::enter(FdbKey key, const Place& place) {
+  if (place.port >= of_port_.size()) of_port_.resize(std::size_t{place.port} + 1);
+  auto& own = of_port_[place.port];
+  by_age_.insert({place.heard, key});
+  own.insert({place.heard, key});
+  count(place.port, own.size() - 1, own.size());
+}
+
+void Fdb::leave(FdbKey key, const Place& place) {
+  auto& own = of_port_[place.port];
+  by_age_.erase({place.heard, key});
+  own.erase({place.heard, key});
+  count(place.port, own.size() + 1, own.size());
 }
 
 void Fdb::make_room(PortId learner) {

@@ -8,18 +8,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "control/slowpath/fdb_store.hpp"
 #include "flowtable/flow_key.hpp"
 
 namespace sluice::control {
-
-/// A VLAN and an address in one word: the VLAN in bits 48 to 59, the address below.
-enum class FdbKey : std::uint64_t {};
 
 [[nodiscard]] FdbKey fdb_key(std::uint16_t vlan, const flowtable::MacAddress& mac);
 [[nodiscard]] std::uint16_t vlan_of(FdbKey key);
@@ -38,7 +37,15 @@ class Fdb {
     std::uint64_t seen_ns;
   };
 
-  explicit Fdb(const Options& options);
+  /// Whatever it says is written down in `store` as well.
+  explicit Fdb(const Options& options, FdbStore store = {});
+
+  /// Begins with what a worker before us has written down: entries that are `wanted`, still of age, and of the latest
+  /// if there are more than the limit. To be called once, before anything is learnt.
+  using Wanted = std::function<bool(FdbKey, flowtable::PortId)>;
+  void take_up(std::uint64_t now_ns, const Wanted& wanted);
+  /// After somebody else may have written in the store: writes down all entries anew.
+  void write_down();
 
   [[nodiscard]] std::optional<flowtable::PortId> lookup(FdbKey key) const;
 
@@ -77,6 +84,7 @@ class Fdb {
   struct Place {
     flowtable::PortId port;
     Heard heard;
+    FdbStore::Index record;
   };
   struct Hash {
     std::uint64_t secret;
@@ -84,11 +92,15 @@ class Fdb {
   };
   using ByAge = std::set<std::pair<Heard, FdbKey>>;
 
-  void insert(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns);
+  void insert(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns, FdbStore::Index record);
+  void move(FdbKey key, Place& place, flowtable::PortId port, std::uint64_t now_ns);
+  void leave(FdbKey key, const Place& place);
+  void enter(FdbKey key, const Place& place);
   void make_room(flowtable::PortId learner);
   void count(flowtable::PortId port, std::size_t before, std::size_t after);
 
   Options options_;
+  FdbStore store_;
   std::unordered_map<FdbKey, Place, Hash> entries_;
   ByAge by_age_;
   std::vector<ByAge> of_port_;                                    ///< by PortId

@@ -26,7 +26,8 @@ std::uint64_t nanoseconds(std::chrono::seconds time) { return static_cast<std::u
 SlowPath::SlowPath(const SlowPathOptions& options, std::vector<PmdLink> pmds)
     : options_(options),
       pmds_(std::move(pmds)),
-      fdb_({options.bridge.mac_table_size, nanoseconds(options.bridge.mac_ageing), options.hash_secret}),
+      fdb_({options.bridge.mac_table_size, nanoseconds(options.bridge.mac_ageing), options.hash_secret},
+           options.fdb_memory == nullptr ? FdbStore() : FdbStore(*options.fdb_memory, options.fdb_clock)),
       pipeline_(ports_, rules_, fdb_, options.bridge.flood),
       flows_(pmds_, pipeline_, rules_, fdb_, options.hash_secret),
       published_(std::make_unique<const datapath::MaskView>()),
@@ -38,6 +39,16 @@ SlowPath::SlowPath(const SlowPathOptions& options, std::vector<PmdLink> pmds)
 
 SlowPath::~SlowPath() {
   for (const auto& pmd : pmds_) pmd.publish_masks(nullptr);
+}
+
+void SlowPath::take_up_fdb(std::uint64_t now_ns) {
+  fdb_.take_up(now_ns, [this](FdbKey key, flowtable::PortId id) {
+    const auto* port = ports_.find(id);
+    return port != nullptr && carries(port->vlan, vlan_of(key));
+  });
+  flows_.fdb_changed();
+  now_ns_ = now_ns;
+  started_ = true;
 }
 
 bool SlowPath::run_once(std::uint64_t now_ns) {

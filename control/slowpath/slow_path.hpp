@@ -30,8 +30,10 @@ namespace sluice::control {
 
 struct SlowPathOptions {
   BridgeConfig bridge;
-  FlowConfig flows;               ///< `limit`: the tables should hold Sweep::capacity_for(limit)
-  std::uint64_t hash_secret = 0;  ///< fresh at each start; a replay may have it fixed
+  FlowConfig flows;                 ///< `limit`: the tables should hold Sweep::capacity_for(limit)
+  std::uint64_t hash_secret = 0;    ///< fresh at each start; a replay may have it fixed
+  FdbMemory* fdb_memory = nullptr;  ///< where the FDB is written down for who comes after; null: nobody does
+  FdbClock fdb_clock{};             ///< of that memory, and the PMDs'
 };
 
 /// A flow, as people see it.
@@ -58,6 +60,12 @@ class SlowPath {
   ~SlowPath();
   SlowPath(const SlowPath&) = delete;
   SlowPath& operator=(const SlowPath&) = delete;
+
+  /// Takes up what the slow path of a worker before us has learnt, for ports that are there and VLANs that they carry.
+  /// After set_port() of all ports, once, when that worker writes no more.
+  void take_up_fdb(std::uint64_t now_ns);
+  /// After a worker that was to come after us, and has not come up, may have written there.
+  void write_down_fdb() { fdb_.write_down(); }
 
   /// A round of bounded work. `now_ns` is the PMDs' clock and never goes back. False if there was nothing to do.
   bool run_once(std::uint64_t now_ns);

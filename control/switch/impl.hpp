@@ -3,7 +3,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,8 +15,10 @@
 #include "control/rules/rule.hpp"
 #include "control/slowpath/slow_path_thread.hpp"
 #include "control/switch.hpp"
+#include "control/switch/effective_config.hpp"
 #include "control/switch/pmd_set.hpp"
 #include "control/switch/port_set.hpp"
+#include "control/switch/run_time_changes.hpp"
 #include "control/urgency.hpp"
 #include "ports/eal.hpp"
 #include "ports/mbuf_frame.hpp"
@@ -35,8 +40,20 @@ struct Switch::Impl {
        PmdSet pmds);
   ~Impl();
 
+  [[nodiscard]] Expected<std::vector<unsigned>> find_slots() const;
+  [[nodiscard]] Expected<void> prepare_all();
+  [[nodiscard]] Expected<void> prepare_slow_path();
   [[nodiscard]] Expected<void> set_up(SlowPath& slow);
-  [[nodiscard]] Expected<void> prepare_ports();
+  [[nodiscard]] Expected<void> prepare_ports(std::vector<SwitchPort> prepared_before);
+  [[nodiscard]] Expected<void> prepare_again_if_changed();
+  void drop_unopened();
+  void abandon_unclaimed();
+  [[nodiscard]] const Baseline& base();
+  [[nodiscard]] Expected<void> note_rule(const Rule& rule, bool deleted);
+  [[nodiscard]] Expected<void> note_all_rules_deleted();
+  [[nodiscard]] Expected<void> note_port(const std::string& name, std::optional<std::string> now);
+  [[nodiscard]] Expected<flowtable::PortId> open_port(const PortConfig& port);
+  [[nodiscard]] flowtable::PortId close_port(const std::string& name);
   [[nodiscard]] Expected<void> open_ethdevs();
   void close_ethdevs();
   void adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened);
@@ -68,9 +85,15 @@ struct Switch::Impl {
     });
   }
 
-  const Config config;
+  const Config loaded;        ///< as it was read
+  EffectiveConfig effective;  ///< as it is to be, after what was changed at run time
+  Config& config = effective.config;
   ports::EventLoop& loop;
   KeeperLink& link;  ///< what outlives us
+  RunTimeChanges changes;
+  std::optional<Baseline> baseline;             ///< of `loaded`, once it is asked for
+  ChangeLog::Mark changes_seen;                 ///< those that `config` is made of
+  std::map<std::string, std::string> unopened;  ///< ports that were added at run time and cannot be had now, and why
   // In the order they are needed; destroyed from the last to the first.
   ports::Eal eal;
   ports::MbufPool pool;
@@ -91,6 +114,14 @@ struct Switch::Impl {
   std::vector<ClearedPmd> cleared_pmds;
   std::map<PmdSet::QueueId, ClearedQueue> cleared_queues;
 };
+
+/// What tells a port, to a worker that comes after.
+[[nodiscard]] inline PortIdentity identity(const PortConfig& port) {
+  if (!port.vhost_user) return {.name = port.name, .socket = {}};
+  return {.name = port.name,
+          .socket = port.vhost_user->path,
+          .connects = port.vhost_user->mode == VhostUserConfig::Mode::client};
+}
 
 /// Whether two rules are the same to add and delete: one priority, one match.
 [[nodiscard]] inline bool same_match(const Rule& a, const Rule& b) {

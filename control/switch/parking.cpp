@@ -63,6 +63,10 @@ void Switch::park() {
 }
 
 void Switch::unpark() {
+  // A worker that has not come up may have begun to write down what it does.
+  for (const SwitchPort& port : impl_->ports.all()) impl_->link.slots().settle(port.id, port.config.name);
+  impl_->abandon_unclaimed();
+  impl_->slow_path->post([](SlowPath& slow) { slow.write_down_fdb(); });
   for (SwitchPort& port : impl_->ports.all()) {
     if (port.port != nullptr) port.port->stay();
   }
@@ -70,6 +74,14 @@ void Switch::unpark() {
   impl_->pmds.start_threads();
   if (const auto opened = impl_->open_ethdevs(); !opened)
     impl_->host.log(ports::Severity::error, opened.error().message);
+  impl_->drop_unopened();
+}
+
+void Switch::Impl::abandon_unclaimed() {
+  for (const unsigned slot : link.slots().unclaimed()) {
+    abandon_port(link.estate(slot));
+    link.give_up(slot);
+  }
 }
 
 void Switch::hurry(bool urgent) {
@@ -78,10 +90,12 @@ void Switch::hurry(bool urgent) {
 }
 
 void Switch::abandon_other_ports() {
-  for (const unsigned slot : impl_->link.unclaimed()) {
-    abandon_port(impl_->link.estate(slot));
-    impl_->link.give_up(slot);
-  }
+  impl_->abandon_unclaimed();
+  // Changes that are none any more, or stand no more: the configuration may come to the same again, and would find
+  // them.
+  if (impl_->effective.standing == impl_->changes.all()) return;
+  if (const auto noted = impl_->changes.replace(impl_->effective.standing); !noted)
+    impl_->host.log(ports::Severity::error, noted.error().message);
 }
 
 void Switch::beat(Heartbeat& heartbeat) const {

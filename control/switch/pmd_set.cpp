@@ -15,7 +15,6 @@ namespace sluice::control {
 using datapath::PortView;
 using datapath::TxPort;
 using flowtable::PortId;
-using ports::PortCounters;
 
 namespace {
 
@@ -28,16 +27,23 @@ constexpr std::chrono::milliseconds kDecisionPatience{1000};
 
 }  // namespace
 
-Expected<PmdSet> PmdSet::create(const PmdConfig& config, const datapath::PmdOptions& options) {
+Expected<PmdSet> PmdSet::create(const PmdConfig& config, const datapath::PmdOptions& options, PortTallies* tallies) {
   PmdSet set(config);
+  if (tallies == nullptr) {
+    auto own = flowtable::Mapping::create(sizeof(PortTallies));
+    if (!own) return tl::unexpected(Error{fmt::format("no memory for counters: {}", std::strerror(own.error()))});
+    set.own_tallies_ = std::move(*own);
+    tallies = reinterpret_cast<PortTallies*>(set.own_tallies_.data());  // all zero, as it is to begin
+  }
+  set.tallies_ = tallies;
   for (const unsigned core : config.cores) {
     auto pmd = datapath::Pmd::create(options);
     if (!pmd) {
       return tl::unexpected(Error{fmt::format("PMD on core {}: a flow table of {} flows cannot be had: {}", core,
                                               options.flow_limit, std::strerror(pmd.error()))});
     }
-    set.members_.push_back(Member{core, numa_available() < 0 ? 0 : numa_node_of_cpu(static_cast<int>(core)),
-                                  std::move(*pmd), std::make_unique<PortCounters[]>(flowtable::kMaxPorts), nullptr});
+    set.members_.push_back(
+        Member{core, numa_available() < 0 ? 0 : numa_node_of_cpu(static_cast<int>(core)), std::move(*pmd), nullptr});
   }
   set.last_loops_.resize(set.members_.size(), ~std::uint64_t{0});
   return set;
@@ -145,6 +151,7 @@ void PmdSet::wait_for_decisions(const std::set<PortId>& taken) const {
 }
 
 void PmdSet::use(const std::vector<PortQueues>& ports) {
+  tallies_->use_rows(members_.size());
   std::vector<Polled> next = assign(ports);
   if (members_.size() > 1) {
     // A queue that changes hands is first taken from the one, then given to the other; and while the PMDs differ in
@@ -185,10 +192,9 @@ std::unique_ptr<const PortView> PmdSet::view_for(std::size_t member, const std::
   }
   view->polled_ports = std::max<std::size_t>(polled.size(), 1);
 
-  // Counters for every id that was ever given out: packets of a port that went may still be waiting.
+  // Counters for every id: packets of a port that went may still be waiting.
   view->tx.resize(flowtable::kMaxPorts);
-  view->counters.resize(flowtable::kMaxPorts);
-  for (std::size_t id = 0; id < flowtable::kMaxPorts; ++id) view->counters[id] = &members_[member].counters[id];
+  for (PortId id = 0; id < flowtable::kMaxPorts; ++id) view->counters.push_back(&tallies_->counters(member, id));
   for (const PortQueues& port : ports) {
     TxPort& tx = view->tx[port.id];
     tx.max_frame = port.max_frame;
@@ -228,18 +234,6 @@ std::vector<PmdSet::Queue> PmdSet::queues() const {
     out.push_back(Queue{id, queue_counters_.at(id).get()});
   }
   return out;
-}
-
-std::uint64_t PmdSet::sum(PortId port, ports::Counter PortCounters::*counter) const {
-  std::uint64_t total = 0;
-  for (const Member& member : members_) total += (member.counters[port].*counter).get();
-  return total;
-}
-
-std::uint64_t PmdSet::dropped(PortId port, ports::DropReason reason) const {
-  std::uint64_t total = 0;
-  for (const Member& member : members_) total += member.counters[port].dropped(reason);
-  return total;
 }
 
 }  // namespace sluice::control

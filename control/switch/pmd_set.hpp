@@ -1,4 +1,4 @@
-// PmdSet: the PMDs of a switch with their threads and counters, and how they are told of ports.
+// PmdSet: the PMDs of a switch with their threads, and how they are told of ports.
 //
 // Control thread. What PMDs are told is a Layout: which queues exist and who polls which. A change of it reaches the
 // PMDs one by one, so it is brought about in steps between which no two PMDs can disagree about who owns a queue.
@@ -15,11 +15,13 @@
 
 #include "control/config/config.hpp"
 #include "control/error.hpp"
+#include "control/switch/port_tallies.hpp"
 #include "datapath/pmd.hpp"
 #include "datapath/pmd_thread.hpp"
 #include "datapath/tx_lock.hpp"
 #include "datapath/view.hpp"
 #include "flowtable/flow_key.hpp"
+#include "flowtable/mapping.hpp"
 #include "ports/counters.hpp"
 #include "ports/queue.hpp"
 
@@ -41,8 +43,7 @@ class PmdSet {
     unsigned core;
     int numa_node;
     std::unique_ptr<datapath::Pmd> pmd;
-    std::unique_ptr<ports::PortCounters[]> counters;  ///< by PortId
-    std::unique_ptr<datapath::PmdThread> thread;      ///< null until make_threads()
+    std::unique_ptr<datapath::PmdThread> thread;  ///< null until make_threads()
   };
   /// A queue, as one PMD has it.
   struct QueueId {
@@ -57,7 +58,9 @@ class PmdSet {
     const datapath::QueueCounters* counters;
   };
 
-  [[nodiscard]] static Expected<PmdSet> create(const PmdConfig& config, const datapath::PmdOptions& options);
+  /// The PMDs count in `tallies`, which outlive them; without any, in their own.
+  [[nodiscard]] static Expected<PmdSet> create(const PmdConfig& config, const datapath::PmdOptions& options,
+                                               PortTallies* tallies = nullptr);
   PmdSet(PmdSet&&) = default;
   ~PmdSet();
 
@@ -80,9 +83,8 @@ class PmdSet {
   [[nodiscard]] const std::vector<Member>& members() const { return members_; }
   /// Who polls what now.
   [[nodiscard]] std::vector<Queue> queues() const;
-  /// The sum over PMDs.
-  [[nodiscard]] std::uint64_t sum(flowtable::PortId port, ports::Counter ports::PortCounters::*counter) const;
-  [[nodiscard]] std::uint64_t dropped(flowtable::PortId port, ports::DropReason reason) const;
+  [[nodiscard]] PortTallies& tallies() { return *tallies_; }
+  [[nodiscard]] const PortTallies& tallies() const { return *tallies_; }
 
  private:
   struct Polled {
@@ -110,6 +112,8 @@ class PmdSet {
   datapath::QueueCounters* counters_of(const QueueId& queue);
 
   PmdConfig config_;
+  flowtable::Mapping own_tallies_;
+  PortTallies* tallies_ = nullptr;
   std::vector<Member> members_;
   Layout current_;
   /// One a port, for all of its queues: while layouts differ, a queue may be known by two numbers.

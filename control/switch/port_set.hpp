@@ -1,9 +1,9 @@
-// PortSet: the ports of a switch, their ids, and what has been counted for each since the counters were cleared.
+// PortSet: the ports of a switch and their ids. Control thread.
 //
-// Control thread. Ids are given away again only after the slow path has forgotten them.
+// A port's id is its slot in what outlives a worker (keeper/port_slots.hpp): the same for the worker that comes after.
+// It is given away again only after the slow path has forgotten it.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <set>
@@ -17,28 +17,17 @@
 
 namespace sluice::control {
 
-struct PortTotals {
-  std::uint64_t rx_packets = 0;
-  std::uint64_t rx_bytes = 0;
-  std::uint64_t tx_packets = 0;
-  std::uint64_t tx_bytes = 0;
-  std::array<std::uint64_t, ports::kDropReasons> drops{};
-};
-
 struct SwitchPort {
   flowtable::PortId id;
   PortConfig config;
   std::unique_ptr<ports::Port> port;
   bool in_use = false;  ///< the slow path knows it: PMDs may poll it
-  PortTotals cleared;   ///< what had been counted when the counters were last cleared, or the port was made
 };
 
 class PortSet {
  public:
-  explicit PortSet(const PmdSet& pmds) : pmds_(pmds) {}
-
-  /// An error if the name, or anything the port claims, is taken, or there are kMaxPorts ports already.
-  [[nodiscard]] Expected<flowtable::PortId> reserve(const PortConfig& config) const;
+  /// An error if the name, or anything the port claims, is taken.
+  [[nodiscard]] Expected<void> check(const PortConfig& config) const;
   SwitchPort& add(flowtable::PortId id, const PortConfig& config, std::unique_ptr<ports::Port> port);
   /// Takes a port out; its id stays taken until release_id().
   [[nodiscard]] SwitchPort take(const std::string& name);
@@ -51,14 +40,9 @@ class PortSet {
   [[nodiscard]] std::vector<SwitchPort>& all() { return ports_; }
   /// What the PMDs are to know of all of them.
   [[nodiscard]] std::vector<PortQueues> queues() const;
-
-  [[nodiscard]] PortTotals totals(const SwitchPort& port) const;
-  void clear_counters();
+  [[nodiscard]] std::vector<flowtable::PortId> ids() const;
 
  private:
-  [[nodiscard]] PortTotals counted(flowtable::PortId id) const;
-
-  const PmdSet& pmds_;
   std::vector<SwitchPort> ports_;
   std::set<flowtable::PortId> leaving_;
 };

@@ -85,7 +85,7 @@ void Switch::status(Then<StatusReport> then) {
 std::vector<PortReport> Switch::ports() const {
   std::vector<PortReport> out;
   for (const SwitchPort& port : impl_->ports.all()) {
-    const PortTotals totals = impl_->ports.totals(port);
+    const PortTotals totals = impl_->pmds.tallies().since_cleared(port.id);
     PortReport report{port.id,
                       port.config,
                       port.port->status(),
@@ -106,7 +106,7 @@ std::vector<PortReport> Switch::ports() const {
 std::vector<DropReport> Switch::drops() const {
   std::vector<DropReport> out;
   for (const SwitchPort& port : impl_->ports.all()) {
-    const PortTotals totals = impl_->ports.totals(port);
+    const PortTotals totals = impl_->pmds.tallies().since_cleared(port.id);
     for (std::size_t r = 0; r < ports::kDropReasons; ++r) {
       if (totals.drops[r] != 0) out.push_back({port.config.name, static_cast<DropReason>(r), totals.drops[r]});
     }
@@ -215,7 +215,7 @@ void Switch::rules(Then<std::vector<RuleReport>> then) {
 }
 
 void Switch::clear_stats() {
-  impl_->ports.clear_counters();
+  impl_->pmds.tallies().clear(impl_->ports.ids());
   impl_->cleared_pmds.clear();
   for (const PmdSet::Member& member : impl_->pmds.members()) {
     impl_->cleared_pmds.push_back(counted(member.pmd->counters()));

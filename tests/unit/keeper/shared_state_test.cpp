@@ -39,7 +39,7 @@ TEST(SharedStateTest, a_new_one_is_empty_and_takes_little_memory) {
   const auto shared = SharedMemory::map(memory->get());
   ASSERT_TRUE(shared);
   EXPECT_TRUE(all_zero((*shared)->heartbeats));
-  EXPECT_TRUE(all_zero((*shared)->ports[SharedState::kMaxSlots - 1]));
+  EXPECT_TRUE(all_zero((*shared)->vhost[SharedState::kMaxSlots - 1]));
 }
 
 TEST(SharedStateTest, one_of_another_version_is_refused_in_words) {
@@ -64,68 +64,13 @@ TEST(SharedStateTest, one_that_is_shorter_than_it_says_or_something_else_is_refu
   EXPECT_FALSE(SharedMemory::map(in.get()));
 }
 
-TEST(SharedStateTest, a_port_has_the_same_slot_for_every_worker) {
-  const auto memory = SharedMemory::create();
-  unsigned slot = 0;
-  {
-    const auto link = attached(*memory);
-    (void)link->slot("vm1");
-    slot = link->slot("vm2");
-    EXPECT_EQ(link->slot("vm2"), slot);
-    link->estate(slot).state().mtu = 9000;
-  }
-  const auto link = attached(*memory);
-  EXPECT_EQ(link->find_slot("vm2"), slot);
-  EXPECT_EQ(link->slot("vm2"), slot);
-  EXPECT_EQ(link->estate(slot).state().mtu, 9000U);
-  EXPECT_NE(link->slot("vm3"), slot);
-}
-
-TEST(SharedStateTest, a_slot_that_was_given_up_is_as_new) {
-  const auto memory = SharedMemory::create();
-  const auto link = attached(*memory);
-  const unsigned slot = link->slot("vm1");
-  link->estate(slot).state().mtu = 9000;
-  link->shared().counted[slot].drops[3] = 5;
-  link->give_up(slot);
-  EXPECT_FALSE(link->find_slot("vm1"));
-  EXPECT_TRUE(all_zero(link->shared().ports[slot]));
-  EXPECT_TRUE(all_zero(link->shared().counted[slot]));
-  EXPECT_EQ(link->slot("vm2"), slot);
-}
-
-TEST(SharedStateTest, slots_that_the_next_worker_does_not_ask_for_are_told) {
-  const auto memory = SharedMemory::create();
-  {
-    const auto link = attached(*memory);
-    (void)link->slot("stays");
-    (void)link->slot("goes");
-  }
-  const auto link = attached(*memory);
-  (void)link->slot("stays");
-  const auto goes = link->find_slot("goes");
-  ASSERT_TRUE(goes);
-  EXPECT_EQ(link->unclaimed(), std::vector{*goes});
-}
-
-TEST(SharedStateTest, as_many_ports_as_a_switch_may_have_find_a_slot_each) {
-  const auto memory = SharedMemory::create();
-  const auto link = attached(*memory);
-  std::vector<bool> taken(SharedState::kMaxSlots, false);
-  for (std::size_t i = 0; i < flowtable::kMaxPorts; ++i) {
-    const unsigned slot = link->slot("port" + std::to_string(i));
-    ASSERT_FALSE(taken[slot]);
-    taken[slot] = true;
-  }
-}
-
 TEST(SharedStateTest, a_ports_descriptors_go_to_the_keeper_and_come_from_it) {
   std::array<int, 2> pair{};
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()), 0);
   const UniqueFd keeper(pair[0]);
   const auto memory = SharedMemory::create();
   const auto link = attached(*memory, UniqueFd(pair[1]));
-  ports::vhost::Estate& estate = link->estate(link->slot("vm1"));
+  ports::vhost::Estate& estate = link->estate(0);
   EXPECT_FALSE(estate.take(Heirloom::kick, 3));
 
   estate.keep(Heirloom::kick, 3, memory->get());

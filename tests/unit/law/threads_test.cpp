@@ -149,14 +149,14 @@ class Threads : public ::testing::Test {
     std::uint64_t sum = 0;
     for (PortId port = 0; port < kGuests; ++port) {
       for (std::size_t r = 0; r < ports::kDropReasons; ++r) {
-        sum += pmds_->dropped(port, static_cast<ports::DropReason>(r));
+        sum += pmds_->tallies().dropped(port, static_cast<ports::DropReason>(r));
       }
     }
     return sum;
   }
   [[nodiscard]] std::uint64_t sum(ports::Counter ports::PortCounters::*counter) const {
     std::uint64_t all = 0;
-    for (PortId port = 0; port < kGuests; ++port) all += pmds_->sum(port, counter);
+    for (PortId port = 0; port < kGuests; ++port) all += pmds_->tallies().sum(port, counter);
     return all;
   }
   [[nodiscard]] std::uint64_t came() const {

@@ -1,0 +1,77 @@
+#include "control/slowpath/fdb_store.hpp"
+
+namespace sluice::control {
+namespace {
+
+using flowtable::PortId;
+
+constexpr std::uint64_t kInUse = std::uint64_t{1} << 63U;
+constexpr unsigned kPortShift = 48;
+/// Ticks are noted without their last bits, 16 to 65 microseconds, so that the counter of centuries fits.
+constexpr unsigned kTickShift = 16;
+constexpr std::uint64_t kTickMask = (std::uint64_t{1} << kPortShift) - 1;
+
+/// There is no record: of a store without memory.
+constexpr FdbStore::Index kNowhere = ~FdbStore::Index{0};
+
+}  // namespace
+
+std::vector<FdbStore::Found> FdbStore::take_up() {
+  std::vector<Found> found;
+  free_.clear();
+  if (memory_ == nullptr) return found;
+  // relaxed, here and below: whoever wrote has ended, or is to come when we have.
+  for (Index i = memory_->used.load(std::memory_order_relaxed); i-- > 0;) {
+    const std::uint64_t address = memory_->records[i].address.load(std::memory_order_relaxed);
+    const std::uint64_t place = memory_->records[i].place.load(std::memory_order_relaxed);
+    if ((address & kInUse) == 0) {
+      free_.push_back(i);
+      continue;
+    }
+    found.push_back({i, FdbKey{address & ~kInUse}, static_cast<PortId>(place >> kPortShift),
+                     clock_.ns_at((place & kTickMask) << kTickShift)});
+  }
+  return found;
+}
+
+std::uint64_t FdbStore::place_of(PortId port, std::uint64_t seen_ns) const {
+  return std::uint64_t{port} << kPortShift | (clock_.ticks_at(seen_ns) >> kTickShift & kTickMask);
+}
+
+void FdbStore::clear() {
+  free_.clear();
+  if (memory_ == nullptr) return;
+  for (Index i = memory_->used.load(std::memory_order_relaxed); i-- > 0;) remove(i);
+}
+
+FdbStore::Index FdbStore::add(FdbKey key, PortId port, std::uint64_t seen_ns) {
+  if (memory_ == nullptr) return kNowhere;
+  Index at = 0;
+  if (!free_.empty()) {
+    at = free_.back();
+    free_.pop_back();
+  } else {
+    at = memory_->used.load(std::memory_order_relaxed);
+    // One more at most than the FDB may have entries: an address that was not written down is learnt again.
+    if (at == FdbMemory::kRecords) return kNowhere;
+    memory_->used.store(at + 1, std::memory_order_relaxed);
+  }
+  FdbRecord& record = memory_->records[at];
+  record.place.store(place_of(port, seen_ns), std::memory_order_relaxed);
+  // release: after its place and `used`, also as far as the compiler goes, since a kill knows no other order.
+  record.address.store(kInUse | static_cast<std::uint64_t>(key), std::memory_order_release);
+  return at;
+}
+
+void FdbStore::place(Index record, PortId port, std::uint64_t seen_ns) {
+  if (record == kNowhere) return;
+  memory_->records[record].place.store(place_of(port, seen_ns), std::memory_order_release);
+}
+
+void FdbStore::remove(Index record) {
+  if (record == kNowhere) return;
+  memory_->records[record].address.store(0, std::memory_order_release);
+  free_.push_back(record);
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,252 @@
+// How a switch starts: first what can be made while another worker has the ports, then the rest at once.
+#include <fmt/ranges.h>
+#include <sched.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "control/log.hpp"
+#include "control/rules/judge.hpp"
+#include "control/switch/impl.hpp"
+#include "control/switch/make_port.hpp"
+#include "datapath/clock.hpp"
+
+namespace sluice::control {
+
+using flowtable::PortId;
+using std::chrono::milliseconds;
+
+namespace {
+
+/// How often a PMD is looked after that may be held up in a write to a guest's eventfd, and how often it is
+/// seen what is left of ports that went.
+constexpr milliseconds kStallCheck{20};
+constexpr milliseconds kLeavingCheck{200};
+
+template <typename T>
+T random_secret() {
+  T secret;
+  // Never short for so few bytes once the kernel's generator is up, which it is when a switch starts.
+  if (::getrandom(&secret, sizeof secret, 0) != static_cast<ssize_t>(sizeof secret)) std::terminate();
+  return secret;
+}
+
+/// Cores that this machine does not have, or that we may not use. It is tried, not looked up: a process that was
+/// started on some cores may well run its PMDs on others.
+Expected<void> check_cores(const PmdConfig& pmd) {
+  cpu_set_t before;
+  CPU_ZERO(&before);
+  sched_getaffinity(0, sizeof before, &before);
+  for (const unsigned core : pmd.cores) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    const bool usable = core < CPU_SETSIZE && sched_setaffinity(0, sizeof one, &one) == 0;
+    sched_setaffinity(0, sizeof before, &before);
+    if (!usable) {
+      return tl::unexpected(Error{
+          fmt::format("pmd.cores: core {} cannot be used; this machine's are 0 to {}, less what a cpuset keeps back",
+                      core, ::sysconf(_SC_NPROCESSORS_CONF) - 1)});
+    }
+  }
+  return {};
+}
+
+/// Buffers that are no port's own: for packets of guests that wait for decisions.
+constexpr unsigned kSharedMbufs = ports::kDefaultMbufs;
+
+ports::EalOptions eal_options(const Config& config) {
+  ports::EalOptions options;
+  options.hugepages = config.memory.hugepages;
+  options.megabytes = config.memory.megabytes;
+  options.pci = config.memory.hugepages;  // for a NIC that is there or that `port add` brings
+  options.log = [log = port_log()](unsigned level, std::string_view line) {
+    const auto severity = level <= 4   ? ports::Severity::error  // RTE_LOG_ERR
+                          : level == 5 ? ports::Severity::warning
+                                       : ports::Severity::debug;
+    log(severity, fmt::format("DPDK: {}", line));
+  };
+  return options;
+}
+
+datapath::PmdOptions pmd_options(const Config& config, rte_mempool* pool) {
+  datapath::PmdOptions options;
+  options.flow_limit = Sweep::capacity_for(config.flows.limit);
+  options.secret = random_secret<flowtable::HashSecret>();
+  options.pool = pool;
+  options.pending.buffers = kSharedMbufs / 2 / static_cast<unsigned>(config.pmd.cores.size());
+  return options;
+}
+
+}  // namespace
+
+Expected<std::vector<unsigned>> Switch::Impl::find_slots() const {
+  std::vector<PortIdentity> identities;
+  for (const PortConfig& port : config.ports) identities.push_back(identity(port));
+  return link.slots().find(identities);
+}
+
+Expected<void> Switch::Impl::prepare_slow_path() {
+  std::vector<PmdLink> links;
+  for (const PmdSet::Member& member : pmds.members()) links.push_back(link_to(*member.pmd));
+  prepared.reset();  // before the PMDs are given the next one's masks
+  prepared = std::make_unique<SlowPath>(SlowPathOptions{.bridge = config.bridge,
+                                                        .flows = config.flows,
+                                                        .hash_secret = random_secret<std::uint64_t>(),
+                                                        .fdb_memory = &link.shared().fdb,
+                                                        .fdb_clock = {datapath::tsc_at, datapath::ns_at}},
+                                        std::move(links));
+  return set_up(*prepared);
+}
+
+/// Everything that the slow path must know before the first packet.
+Expected<void> Switch::Impl::set_up(SlowPath& slow) {
+  const auto slots = find_slots();
+  if (!slots) return tl::unexpected(slots.error());
+  for (std::size_t i = 0; i < config.ports.size(); ++i) {
+    const PortConfig& port = config.ports[i];
+    const auto id = static_cast<PortId>((*slots)[i]);
+    if (const auto fits = ports.check(port); !fits) return fits;
+    names.add(port.name, id);
+    slow.set_port(id, port.name, port.vlan);
+    ports.add(id, port, nullptr);
+  }
+  auto judged = judge_rules(config.rules, names);
+  if (!judged) return tl::unexpected(Error{fmt::format("{}", fmt::join(judged.error(), "\n"))});
+  rules = *judged;
+  for (Rule& rule : *judged) slow.add_rule(std::move(rule));
+  return {};
+}
+
+/// Those of vhost-user: what of it takes time, and nothing that the worker before us would notice.
+Expected<void> Switch::Impl::prepare_ports(std::vector<SwitchPort> prepared_before) {
+  for (SwitchPort& port : ports.all()) {
+    if (!port.config.vhost_user) continue;
+    const auto same = std::ranges::find_if(prepared_before, [&](const SwitchPort& before) {
+      return before.id == port.id && before.config == port.config && before.port != nullptr;
+    });
+    if (same != prepared_before.end()) {
+      adopt(port, std::move(same->port));
+      continue;
+    }
+    auto opened = prepare_vhost_user(port.config, host, link.estate(port.id));
+    if (opened) {
+      adopt(port, std::move(*opened));
+    } else if (port.config.text.empty()) {
+      return tl::unexpected(opened.error());
+    } else {
+      unopened[port.config.name] = opened.error().message;
+    }
+  }
+  return {};
+}
+
+/// All that can be made beforehand, by what has been changed at run time so far.
+Expected<void> Switch::Impl::prepare_all() {
+  changes_seen = changes.mark();
+  changes.read();
+  effective = apply_changes(loaded, changes.all());
+  unopened.clear();
+  std::vector<SwitchPort> before = std::exchange(ports.all(), {});
+  names = {};
+  if (auto done = prepare_slow_path(); !done) return done;
+  return prepare_ports(std::move(before));
+}
+
+/// The worker before us may have changed rules and ports since we made ourselves ready.
+Expected<void> Switch::Impl::prepare_again_if_changed() {
+  const auto slots = find_slots();
+  if (!slots) return tl::unexpected(slots.error());
+  if (changes.mark() == changes_seen && std::ranges::equal(*slots, ports.ids())) return {};
+  return prepare_all();
+}
+
+/// Nobody has checked of a port that was added at run time whether it can still be had: it must not keep the switch
+/// from starting.
+void Switch::Impl::drop_unopened() {
+  std::vector<std::string> names_of_them;
+  for (const SwitchPort& port : ports.all()) {
+    if (port.port == nullptr) names_of_them.push_back(port.config.name);
+  }
+  for (const std::string& name : names_of_them) {
+    host.log(ports::Severity::warning, fmt::format("port '{}' is dropped: {}", name, unopened[name]));
+    slow_path->post([id = close_port(name)](SlowPath& slow) { slow.remove_port(id); });
+    std::erase_if(effective.standing,
+                  [&](const Change& change) { return change.kind == Change::Kind::port && change.key == name; });
+  }
+}
+
+/// Of those there are none that could be shared with another worker: they are opened when that has let go of them.
+Expected<void> Switch::Impl::open_ethdevs() {
+  for (SwitchPort& port : ports.all()) {
+    if (port.config.vhost_user) continue;
+    auto opened = open_ethdev(port.config, host, port_pools);
+    if (opened) {
+      adopt(port, std::move(*opened));
+      port.in_use = true;
+    } else if (port.config.text.empty()) {
+      return tl::unexpected(opened.error());
+    } else {
+      unopened[port.config.name] = opened.error().message;
+    }
+  }
+  pmds.use(ports.queues());
+  return {};
+}
+
+void Switch::Impl::adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened) {
+  port.port = std::move(opened);
+  port.port->queues_changed = [this] { pmds.use(ports.queues()); };
+  port.port->announced = [this, id = port.id](const std::uint8_t(&bytes)[6]) {
+    flowtable::MacAddress mac{};
+    std::copy(std::begin(bytes), std::end(bytes), mac.bytes.begin());
+    slow_path->post([mac, id](SlowPath& slow) { slow.spread(mac, id); });
+  };
+}
+
+Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::EventLoop& loop, KeeperLink& link) {
+  if (auto cores = check_cores(config.pmd); !cores) return tl::unexpected(cores.error());
+  auto eal = ports::Eal::start(eal_options(config));
+  if (!eal) return tl::unexpected(Error{eal.error()});
+  auto pool = ports::make_mbuf_pool("sluice", kSharedMbufs, -1);
+  if (!pool) return tl::unexpected(Error{pool.error()});
+  auto pmds = PmdSet::create(config.pmd, pmd_options(config, pool->get()), &link.shared().tallies);
+  if (!pmds) return tl::unexpected(pmds.error());
+
+  auto impl = std::make_unique<Impl>(config, loop, link, std::move(*eal), std::move(*pool), std::move(*pmds));
+  link.catch_up();
+  if (auto done = impl->prepare_all(); !done) return tl::unexpected(done.error());
+  impl->pmds.make_threads();
+  return std::unique_ptr<Switch>(new Switch(std::move(impl)));
+}
+
+Expected<void> Switch::take_up() {
+  if (auto done = impl_->prepare_again_if_changed(); !done) return done;
+  for (const SwitchPort& port : impl_->ports.all()) impl_->link.slots().settle(port.id, port.config.name);
+  impl_->slow_path = std::make_unique<SlowPathThread>(std::move(impl_->prepared), [] { return datapath::now_ns(); });
+  impl_->slow_path->post([](SlowPath& slow) { slow.take_up_fdb(datapath::now_ns()); });
+  for (SwitchPort& port : impl_->ports.all()) {
+    if (port.port == nullptr) continue;
+    port.port->activate();
+    port.in_use = true;
+  }
+  impl_->pmds.use(impl_->ports.queues());
+  impl_->pmds.start_threads();
+  return {};
+}
+
+Expected<void> Switch::open_devices() {
+  if (auto opened = impl_->open_ethdevs(); !opened) return opened;
+  for (const std::string& line : impl_->effective.dropped) impl_->host.log(ports::Severity::warning, line);
+  impl_->drop_unopened();
+  impl_->stall_timer = impl_->loop.every(kStallCheck, [i = impl_.get()] { i->pmds.interrupt_stalled(); });
+  impl_->leaving_timer = impl_->loop.every(kLeavingCheck, [i = impl_.get()] {
+    i->ask_for_forgotten_ids();
+    i->collect_pools();
+  });
+  return {};
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,200 @@
+// The FDB that a worker leaves, at whatever instant it is killed, and how the next one takes it up.
+#include "control/slowpath/fdb_store.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "control/slowpath/slow_path.hpp"
+#include "tests/unit/recovery/every_store.hpp"
+
+namespace sluice::test {
+namespace {
+
+using control::Fdb;
+using control::fdb_key;
+using control::FdbKey;
+using control::FdbMemory;
+using control::FdbStore;
+using flowtable::PortId;
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::uint64_t kTick = 1U << 16U;  // what is noted is no finer
+
+FdbKey key(unsigned i, std::uint16_t vlan = 1) {
+  return fdb_key(vlan, {{2, 0, 0, 0, static_cast<std::uint8_t>(i >> 8U), static_cast<std::uint8_t>(i)}});
+}
+
+using Known = std::map<FdbKey, std::pair<PortId, std::uint64_t>>;
+
+Known known(const Fdb& fdb) {
+  Known all;
+  for (const auto& entry : fdb.entries()) all[entry.key] = {entry.port, entry.seen_ns / kTick};
+  return all;
+}
+
+Known left(FdbMemory& memory) {
+  Known all;
+  FdbStore store(memory, {});
+  for (const auto& entry : store.take_up()) {
+    EXPECT_TRUE(all.emplace(entry.key, std::pair(entry.port, entry.seen_ns / kTick)).second)
+        << "an address is there twice";
+  }
+  return all;
+}
+
+Fdb::Options options(std::size_t limit = 100) { return {.limit = limit, .ageing_ns = 300 * kSecond, .hash_secret = 7}; }
+
+/// Anything that an FDB may be asked to do.
+struct Deed {
+  unsigned kind;
+  FdbKey what;
+  PortId port;
+  std::uint64_t now;
+
+  void operator()(Fdb& fdb) const {
+    if (kind == 0) fdb.erase(what);
+    if (kind == 1) fdb.refresh(what, port, now);
+    if (kind == 2) fdb.flush(port);
+    if (kind == 3) fdb.flush();
+    if (kind > 3) fdb.learn(what, port, now);
+  }
+};
+
+std::vector<Deed> deeds(std::size_t count, unsigned seed, std::uint64_t from = 0) {
+  std::mt19937 random(seed);
+  const auto any = [&](unsigned below) { return static_cast<unsigned>(random() % below); };
+  std::vector<Deed> all;
+  for (std::size_t i = 0; i < count; ++i) {
+    const unsigned kind = any(10) == 3 ? (any(4) == 0 ? 3 : 1) : any(10);
+    all.push_back({kind, key(any(12)), static_cast<PortId>(any(3)), from + i * kSecond});
+  }
+  return all;
+}
+
+class FdbStoreTest : public ::testing::Test {
+ protected:
+  Shared<FdbMemory> memory_;
+};
+
+TEST_F(FdbStoreTest, a_kill_leaves_each_entry_as_it_was_before_or_after_what_was_going_on) {
+  constexpr unsigned kSteps = 60;
+  for (unsigned seed = 0; seed < 2; ++seed) {
+    Shared<FdbMemory> memory;
+    std::vector<Known> after{Known()};
+    Fdb model(options(8));
+    const auto what = deeds(kSteps, seed);
+    for (unsigned i = 0; i < kSteps; ++i) {
+      what[i](model);
+      after.push_back(known(model));
+    }
+    Fdb fdb(options(8), FdbStore(*memory, {}));
+    const auto stores = at_every_store(
+        {bytes_of(*memory, 64 * sizeof(control::FdbRecord))}, kSteps, [&](unsigned i) { what[i](fdb); },
+        [&](unsigned i) {
+          const Known& before = after[i];
+          const Known& then = after[i + 1];
+          const Known now = left(*memory);
+          for (const auto& [address, where] : now) {
+            const auto was = before.find(address);
+            const auto is = then.find(address);
+            EXPECT_TRUE((was != before.end() && was->second == where) || (is != then.end() && is->second == where))
+                << "in step " << i << " of seed " << seed << ", address " << static_cast<std::uint64_t>(address);
+          }
+          for (const auto& [address, where] : before) {
+            EXPECT_TRUE(!then.contains(address) || now.contains(address)) << "in step " << i << " of seed " << seed;
+          }
+        });
+    EXPECT_GT(stores, kSteps / 2);
+    EXPECT_EQ(left(*memory), after.back());
+  }
+}
+
+TEST_F(FdbStoreTest, the_next_fdb_begins_with_all_that_the_last_one_knew_and_writes_on_where_it_stopped) {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    Known before;
+    for (unsigned worker = 0; worker < 5; ++worker) {
+      Fdb fdb(options(), FdbStore(*memory_, {}));
+      fdb.take_up(worker * 60 * kSecond, [](FdbKey, PortId) { return true; });
+      EXPECT_EQ(known(fdb), before);
+      for (const Deed& deed : deeds(60, seed * 10 + worker, worker * 60 * kSecond)) deed(fdb);
+      before = known(fdb);
+      EXPECT_EQ(left(*memory_), before);
+    }
+    Fdb(options(), FdbStore(*memory_, {})).take_up(1000 * kSecond, [](FdbKey, PortId) { return false; });
+    EXPECT_TRUE(left(*memory_).empty());
+  }
+  EXPECT_LE(memory_->used.load(), 12U) << "records are used again";
+}
+
+TEST_F(FdbStoreTest, ages_go_on) {
+  Fdb(options(), FdbStore(*memory_, {})).learn(key(1), 1, 10 * kSecond);
+  Fdb next(options(), FdbStore(*memory_, {}));
+  next.take_up(200 * kSecond, [](FdbKey, PortId) { return true; });
+  EXPECT_NEAR(static_cast<double>(*next.next_expiry_ns()), 310.0 * kSecond, kTick);
+  Fdb late(options(), FdbStore(*memory_, {}));
+  late.take_up(311 * kSecond, [](FdbKey, PortId) { return true; });
+  EXPECT_EQ(late.size(), 0U);
+  EXPECT_TRUE(left(*memory_).empty());
+}
+
+TEST_F(FdbStoreTest, two_workers_that_count_time_differently_mean_the_same_instant) {
+  // This one's second is as long as two of the time stamp counter's.
+  const control::FdbClock slow{[](std::uint64_t ns) { return ns * 2; }, [](std::uint64_t ticks) { return ticks / 2; }};
+  Fdb(options(), FdbStore(*memory_, {})).learn(key(1), 1, 100 * kSecond);
+  Fdb next(options(), FdbStore(*memory_, slow));
+  next.take_up(60 * kSecond, [](FdbKey, PortId) { return true; });
+  EXPECT_NEAR(static_cast<double>(next.entries().at(0).seen_ns), 50.0 * kSecond, kTick);
+}
+
+TEST_F(FdbStoreTest, of_more_than_the_limit_the_latest_stay) {
+  Fdb fdb(options(), FdbStore(*memory_, {}));
+  for (unsigned i = 0; i < 50; ++i) fdb.learn(key(i), 1, (100 - i) * kSecond);
+  Fdb next(options(20), FdbStore(*memory_, {}));
+  next.take_up(100 * kSecond, [](FdbKey, PortId) { return true; });
+  ASSERT_EQ(next.size(), 20U);
+  for (unsigned i = 0; i < 20; ++i) EXPECT_TRUE(next.lookup(key(i)));
+  EXPECT_EQ(left(*memory_), known(next));
+}
+
+TEST_F(FdbStoreTest, what_another_has_written_meanwhile_is_written_over) {
+  Fdb fdb(options(), FdbStore(*memory_, {}));
+  for (unsigned i = 0; i < 5; ++i) fdb.learn(key(i), 1, kSecond);
+  {
+    Fdb other(options(), FdbStore(*memory_, {}));
+    other.take_up(kSecond, [](FdbKey what, PortId) { return what == key(2); });
+    for (unsigned i = 10; i < 20; ++i) other.learn(key(i), 2, 2 * kSecond);
+  }
+  fdb.write_down();
+  EXPECT_EQ(left(*memory_), known(fdb));
+  for (const Deed& deed : deeds(100, 3)) deed(fdb);
+  EXPECT_EQ(left(*memory_), known(fdb));
+}
+
+TEST_F(FdbStoreTest, entries_of_ports_that_are_gone_or_no_longer_carry_the_vlan_are_dropped) {
+  control::SlowPathOptions path;
+  path.fdb_memory = &*memory_;
+  const auto vlans = [](std::uint16_t tag) {
+    return control::VlanConfig{control::VlanConfig::Mode::access, tag, {}, {}};
+  };
+  {
+    control::SlowPath slow(path, {});
+    for (PortId port = 0; port < 3; ++port) {
+      slow.set_port(port, "p" + std::to_string(port), vlans(5));
+      ASSERT_TRUE(slow.announce({{2, 0, 0, 0, 0, static_cast<std::uint8_t>(port)}}, port));
+    }
+  }
+  control::SlowPath slow(path, {});
+  slow.set_port(0, "stays", vlans(5));
+  slow.set_port(1, "moves", vlans(6));
+  slow.take_up_fdb(kSecond);
+  ASSERT_EQ(slow.fdb_size(), 1U);
+  EXPECT_EQ(slow.fdb().at(0).port, 0);
+  EXPECT_EQ(left(*memory_).size(), 1U);
+}
+
+}  // namespace
+}  // namespace sluice::test

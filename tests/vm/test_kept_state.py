@@ -1,0 +1,253 @@
+"""What a worker has learnt, counted and been told, the next one knows: after a crash, from a worker that stood by, and
+after an upgrade. Guests are front ends by hand, who see each frame that reaches them.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import time
+
+import pytest
+
+from hostile import HostileGuest
+from process import wait_until
+from switch import BINARY, Switch, vhost_port
+
+NAMES = "abc"
+BROADCAST = "ffffffffffff"
+HOW = ("crash", "standby", "upgrade")
+
+
+def mac(name: str) -> str:
+    return f"0200000000{ord(name):02x}"
+
+
+def frame(to: str, source: str, number: int) -> bytes:
+    return (bytes.fromhex((BROADCAST if to == "all" else mac(to)) + mac(source) + "88b5") + number.to_bytes(4, "big")).ljust(60, b"\0")
+
+
+class Site:
+    """A switch and its guests, which stay connected whatever becomes of the worker."""
+
+    def __init__(self, place: pathlib.Path, stack: contextlib.ExitStack, how: str, **config):
+        self.how, self.place, self.stack = how, place, stack
+        self.ports = [vhost_port(name, place / f"{name}.sock", "server") for name in NAMES]
+        ports = [*self.ports, {"name": "unused", "type": "null", "no_rx": True}]
+        self.switch = stack.enter_context(Switch(place, {"ports": ports, **config,
+                                                           # A worker that a busy machine holds up is not to be replaced by itself.
+                                                           "recovery": {"standby": how == "standby", "hang_timeout": "30 s"}}))
+        self.switch.wait_ready()
+        self.guests: dict[str, HostileGuest] = {}
+        for name in NAMES:
+            self.attach(name)
+        self.number = 0
+
+    def attach(self, name: str) -> None:
+        self.guests[name] = self.stack.enter_context(HostileGuest(self.place / f"{name}.sock"))
+        self.switch.wait_link(name)
+        self.guests[name].give_buffers()
+
+    def pass_frame(self, to: str, source: str) -> bytes:
+        """Sends a frame, and waits until it has come. Whatever else comes meanwhile is dropped."""
+        self.number += 1
+        sent = frame(to, source, self.number)
+        self.guests[source].send(sent)
+        got: list[bytes] = []
+        wait_until(lambda: got.extend(self.guests[to].received()) or sent in got, f"a frame of {source}'s reaches {to}")
+        return sent
+
+    def workers(self) -> list[int]:
+        children = pathlib.Path(f"/proc/{self.switch.pid}/task/{self.switch.pid}/children").read_text().split()
+        return [int(child) for child in children]
+
+    def wait_standby(self) -> None:
+        """One that is ready has a thread for its PMD."""
+        def ready():
+            for pid in self.workers():
+                with contextlib.suppress(OSError):
+                    if pid != self.switch.worker_pid and any((task / "comm").read_text() == "pmd-1\n" for task in pathlib.Path(f"/proc/{pid}/task").iterdir()):
+                        return True
+            return False
+        wait_until(ready, "another worker stands by", 30)
+
+    def replace_worker(self) -> None:
+        pid = self.switch.worker_pid
+        if self.how == "upgrade":
+            self.switch.cli("upgrade", "--binary", BINARY)
+        else:
+            self.switch.deaths_expected += 1
+            os.kill(pid, signal.SIGKILL)
+
+        def followed():
+            with contextlib.suppress(OSError, ValueError):
+                return self.switch.worker_pid != pid
+        wait_until(followed, "another worker answers", 30)
+        if self.how == "standby":
+            assert "takes over" in self.switch.log()
+
+    def counts(self) -> dict:
+        ports = self.switch.wait_at_rest()
+        keys = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_dropped", "tx_dropped")
+        return {"drops": self.switch.drops(), **{name: [port[key] for key in keys] for name, port in ports.items()}}
+
+
+@pytest.fixture(params=HOW)
+def site(place, request):
+    with contextlib.ExitStack() as stack:
+        site = Site(place, stack, request.param, rules=["priority=7,udp,actions=drop", "priority=8,tcp,actions=drop"])
+        if site.how == "standby":
+            site.wait_standby()
+        yield site
+
+
+def test_a_known_pair_is_not_flooded(site):
+    site.guests["a"].send(frame("all", "a", 0))
+    site.pass_frame("a", "b")
+    site.pass_frame("b", "a")
+    heard = time.monotonic()
+    before = site.switch.fdb()
+    assert set(before.values()) == {"a", "b"}
+    for _ in range(2):
+        site.replace_worker()
+        assert site.switch.fdb() == before
+        asked = time.monotonic()
+        ages = [entry["age_seconds"] for entry in site.switch.rpc("fdb")["fdb"]]
+        # Two processes' measures of a second may differ in the fourth place.
+        assert min(ages) >= 0.99 * (asked - heard), "addresses are as old as they were"
+        site.guests["c"].received()
+        site.pass_frame("b", "a")
+        heard = time.monotonic()
+        site.number += 1
+        mark = frame("all", "a", site.number)
+        site.guests["a"].send(mark)
+        came: list[bytes] = []
+        wait_until(lambda: came.extend(site.guests["c"].received()) or mark in came, "c receives what is for all")
+        assert came == [mark], "c has seen a frame of others"
+
+
+def test_counters_go_on(site):
+    site.pass_frame("b", "a")
+    site.guests["c"].send(b"\1" * 10)  # shorter than a header
+    site.guests["c"].wait_taken()
+    before = site.counts()
+    assert before["a"][0] == 1 and before["b"][2] == 1 and before["drops"] == {("c", "rx_runt"): 1}
+    site.replace_worker()
+    assert site.counts() == before
+    site.switch.cli("stats", "clear")
+    site.pass_frame("a", "b")
+    since = site.counts()
+    assert since["b"][0] == 1 and since["drops"] == {}
+    site.replace_worker()
+    assert site.counts() == since, "what was cleared stays so"
+    site.pass_frame("a", "b")
+    assert site.counts()["b"][0] == 2
+
+
+def rules(switch: Switch) -> list[str]:
+    return [rule["rule"] for rule in switch.rpc("rules")["rules"]]
+
+
+def test_rules_and_ports_stay_as_they_were_changed(site):
+    switch = site.switch
+    switch.cli("rule", "add", "priority=9,in_port=c,actions=drop")
+    switch.cli("rule", "add", "priority=7,udp,actions=normal")
+    switch.cli("rule", "del", "priority=8,tcp")
+    switch.cli("port", "add", "name=d", "type=vhost-user", f"path={site.place}/d.sock", "mode=server")
+    switch.cli("rule", "add", "in_port=d,dl_type=0x1234,actions=output:a")
+    switch.cli("port", "del", "unused")
+    site.attach("d")
+    site.pass_frame("a", "d")
+    before, ports = rules(switch), list(switch.ports())
+    assert len(before) == 3 and ports == [*NAMES, "d"]
+    for _ in range(2):
+        site.replace_worker()
+        assert rules(switch) == before and list(switch.ports()) == ports
+        site.pass_frame("d", "a")
+        site.pass_frame("a", "d")
+        site.guests["c"].send(frame("a", "c", 0))
+        site.guests["c"].wait_taken()
+        wait_until(lambda: switch.drops().get(("c", "rule")), "c's frames are dropped")
+        if site.how == "standby":
+            site.wait_standby()
+    switch.cli("rule", "del", "all")
+    switch.cli("port", "del", "d")
+    site.replace_worker()
+    assert rules(switch) == [] and list(switch.ports()) == [*NAMES] and not (site.place / "d.sock").exists()
+
+
+def test_a_port_that_cannot_be_had_any_more_does_not_keep_the_switch_from_going_on(site):
+    capture = site.place / "frames.pcap"
+    capture.write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
+    site.switch.cli("port", "add", "name=p", "type=pcap", f"rx={capture}")
+    capture.unlink()
+    site.replace_worker()
+    assert list(site.switch.ports()) == [*NAMES, "unused"]
+    assert "port 'p' is dropped" in site.switch.log()
+    site.pass_frame("b", "a")
+
+
+@contextlib.contextmanager
+def upgradable(place, **config):
+    with contextlib.ExitStack() as stack:
+        yield Site(place, stack, "upgrade", **config)
+
+
+def test_a_port_that_is_renamed_keeps_its_guest_its_counters_and_addresses(place):
+    with upgradable(place) as site:
+        site.pass_frame("b", "a")
+        site.pass_frame("a", "b")
+        before = site.counts()
+        file = place / "switch.yaml"
+        config = json.loads(file.read_text())
+        # Two change names with each other.
+        config["ports"][0]["name"], config["ports"][1]["name"] = "b", "a"
+        file.write_text(json.dumps(config))
+        site.replace_worker()
+        after = site.counts()
+        assert after["a"] == before["b"] and after["b"] == before["a"]
+        assert set(site.switch.fdb().items()) == {((0, "02:00:00:00:00:61"), "b"), ((0, "02:00:00:00:00:62"), "a")}
+        site.pass_frame("b", "a")
+        assert site.switch.log().count("front end connected") == 3
+
+
+def test_of_a_port_that_the_configuration_has_no_more_nothing_is_left(place):
+    with upgradable(place) as site:
+        site.pass_frame("b", "a")
+        site.pass_frame("c", "a")
+        site.pass_frame("a", "c")
+        file = place / "switch.yaml"
+        config = json.loads(file.read_text())
+        config["ports"] = [port for port in config["ports"] if port["name"] != "c"]
+        file.write_text(json.dumps(config))
+        site.replace_worker()
+        wait_until(lambda: not (place / "c.sock").exists(), "the socket is removed")
+        site.guests["c"].front_end.wait_closed()
+        assert "c" not in site.switch.fdb().values()
+        site.switch.cli("port", "add", "name=c", "type=vhost-user", f"path={place}/c.sock", "mode=server")
+        assert site.counts()["c"] == [0] * 6, "another port of this name begins anew"
+
+
+def test_where_the_configuration_has_changed_too_it_counts_and_the_log_says_so(place):
+    with upgradable(place, rules=["udp,actions=drop"]) as site:
+        switch = site.switch
+        switch.cli("rule", "add", "tcp,actions=drop")
+        switch.cli("rule", "add", "arp,in_port=b,actions=drop")
+        switch.cli("port", "add", "name=d", "type=null", "no_rx=true")
+        file = place / "switch.yaml"
+        config = json.loads(file.read_text())
+        config["rules"] = ["udp,actions=drop", "tcp,actions=normal"]
+        config["ports"] = [port for port in config["ports"] if port["name"] != "b"]
+        file.write_text(json.dumps(config))
+        site.replace_worker()
+        assert rules(switch) == ["udp actions=drop", "tcp actions=normal"]
+        assert list(switch.ports()) == ["a", "c", "unused", "d"]
+        log = switch.log()
+        assert "rule 'tcp actions=drop', which was added while the switch ran: the change is dropped" in log
+        assert "rule 'arp,in_port=b actions=drop', which was added while the switch ran: the change is dropped" in log
+        # What was dropped stays so, whatever becomes of the configuration.
+        config["rules"] = ["udp,actions=drop"]
+        file.write_text(json.dumps(config))
+        site.replace_worker()
+        assert rules(switch) == ["udp actions=drop"] and "d" in switch.ports()
