@@ -35,14 +35,19 @@ class Site:
         self.how, self.place, self.stack = how, place, stack
         self.ports = [vhost_port(name, place / f"{name}.sock", "server") for name in NAMES]
         ports = [*self.ports, {"name": "unused", "type": "null", "no_rx": True}]
-        self.switch = stack.enter_context(Switch(place, {"ports": ports, **config,
-                                                           # A worker that a busy machine holds up is not to be replaced by itself.
-                                                           "recovery": {"standby": how == "standby", "hang_timeout": "30 s"}}))
+        self.config = {"ports": ports, "pmd": {"cores": [1], "idle": "sleep up to 50 us"}, **config}
+        self.write_config()
+        self.switch = stack.enter_context(Switch(place, place / "switch.yaml"))
         self.switch.wait_ready()
         self.guests: dict[str, HostileGuest] = {}
         for name in NAMES:
             self.attach(name)
         self.number = 0
+
+    def write_config(self) -> None:
+        # A worker that a busy machine holds up is not to be replaced for that.
+        recovery = f"\nrecovery: {{standby: {str(self.how == 'standby').lower()}, hang_timeout: 30 s}}\n"
+        (self.place / "switch.yaml").write_text("\n".join(f"{key}: {json.dumps(value)}" for key, value in self.config.items()) + recovery)
 
     def attach(self, name: str) -> None:
         self.guests[name] = self.stack.enter_context(HostileGuest(self.place / f"{name}.sock"))
@@ -199,11 +204,10 @@ def test_a_port_that_is_renamed_keeps_its_guest_its_counters_and_addresses(place
         site.pass_frame("b", "a")
         site.pass_frame("a", "b")
         before = site.counts()
-        file = place / "switch.yaml"
-        config = json.loads(file.read_text())
+        config = site.config
         # Two change names with each other.
         config["ports"][0]["name"], config["ports"][1]["name"] = "b", "a"
-        file.write_text(json.dumps(config))
+        site.write_config()
         site.replace_worker()
         after = site.counts()
         assert after["a"] == before["b"] and after["b"] == before["a"]
@@ -217,10 +221,9 @@ def test_of_a_port_that_the_configuration_has_no_more_nothing_is_left(place):
         site.pass_frame("b", "a")
         site.pass_frame("c", "a")
         site.pass_frame("a", "c")
-        file = place / "switch.yaml"
-        config = json.loads(file.read_text())
+        config = site.config
         config["ports"] = [port for port in config["ports"] if port["name"] != "c"]
-        file.write_text(json.dumps(config))
+        site.write_config()
         site.replace_worker()
         wait_until(lambda: not (place / "c.sock").exists(), "the socket is removed")
         site.guests["c"].front_end.wait_closed()
@@ -235,11 +238,10 @@ def test_where_the_configuration_has_changed_too_it_counts_and_the_log_says_so(p
         switch.cli("rule", "add", "tcp,actions=drop")
         switch.cli("rule", "add", "arp,in_port=b,actions=drop")
         switch.cli("port", "add", "name=d", "type=null", "no_rx=true")
-        file = place / "switch.yaml"
-        config = json.loads(file.read_text())
+        config = site.config
         config["rules"] = ["udp,actions=drop", "tcp,actions=normal"]
         config["ports"] = [port for port in config["ports"] if port["name"] != "b"]
-        file.write_text(json.dumps(config))
+        site.write_config()
         site.replace_worker()
         assert rules(switch) == ["udp actions=drop", "tcp actions=normal"]
         assert list(switch.ports()) == ["a", "c", "unused", "d"]
@@ -248,6 +250,6 @@ def test_where_the_configuration_has_changed_too_it_counts_and_the_log_says_so(p
         assert "rule 'arp,in_port=b actions=drop', which was added while the switch ran: the change is dropped" in log
         # What was dropped stays so, whatever becomes of the configuration.
         config["rules"] = ["udp,actions=drop"]
-        file.write_text(json.dumps(config))
+        site.write_config()
         site.replace_worker()
         assert rules(switch) == ["udp actions=drop"] and "d" in switch.ports()
