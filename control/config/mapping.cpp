@@ -20,7 +20,7 @@ std::string listed(std::span<const std::string_view> words) {
 std::string described(const Node& node) {
   switch (node.kind) {
     case Node::Kind::null: return "empty";
-    case Node::Kind::scalar: return in_quotes(node.text) + (node.plain ? "" : ", in quotes,");
+    case Node::Kind::scalar: return in_quotes(node.text) + (node.plain ? "" : " in quotes");
     case Node::Kind::sequence: return "a list";
     case Node::Kind::mapping: return "a mapping";
   }
