@@ -64,10 +64,9 @@ soak: build ## The long forms of the tests that repeat something: an hour
 format: ## Formats every C++ file
 	git ls-files '*.hpp' '*.cpp' | xargs clang-format -i
 
-tidy: packages ## clang-tidy over the product
+tidy: packages ## clang-tidy over product and tools, as the test check.tidy
 	cmake --preset release
-	git ls-files 'flowtable/*.cpp' 'ports/*.cpp' 'datapath/*.cpp' 'control/*.cpp' | \
-	  xargs -n 1 -P "$$(nproc)" clang-tidy --quiet -p build/release
+	/usr/bin/python3 -B tests/check/tidy.py . c++ build/release
 
 install: build ## The binary, the example configurations and the completion, to $(DESTDIR)$(PREFIX)
 	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)

@@ -18,7 +18,7 @@ SLUICE_TARGET inline Wide load(const FlowKey& key) {
   return {{_mm_loadu_si128(p), _mm_loadu_si128(p + 1), _mm_loadu_si128(p + 2), _mm_loadu_si128(p + 3)}};
 }
 SLUICE_TARGET inline void store(FlowKey& key, const Wide& value) {
-  for (int i = 0; i < 4; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(&key) + i, value.parts[i]);
+  for (std::size_t i = 0; i < 4; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(&key) + i, value.parts[i]);
 }
 SLUICE_TARGET inline bool equal(const Wide& a, const Wide& b) {
   __m128i same = _mm_cmpeq_epi8(a.parts[0], b.parts[0]);
@@ -27,7 +27,7 @@ SLUICE_TARGET inline bool equal(const Wide& a, const Wide& b) {
 }
 SLUICE_TARGET inline Wide masked(Wide key, const ClassMask& mask) {
   const Wide bits = load(mask.mask);
-  for (int i = 0; i < 4; ++i) key.parts[i] = _mm_and_si128(key.parts[i], bits.parts[i]);
+  for (std::size_t i = 0; i < 4; ++i) key.parts[i] = _mm_and_si128(key.parts[i], bits.parts[i]);
   // In the register: a store of two bytes would hold up the load of 64 that follows.
   key.parts[3] = _mm_insert_epi16(key.parts[3], mask.generation, 7);
   return key;
@@ -40,9 +40,9 @@ SLUICE_TARGET inline __m128i secret(const std::uint64_t* words) {
 SLUICE_TARGET inline std::uint64_t hash_of(const Wide& key, const HashKey& hash_key) {
   const std::uint64_t* rounds = hash_key.rounds.data();
   __m128i joined = _mm_setzero_si128();
-  for (int i = 0; i < 4; ++i) {
+  for (std::size_t i = 0; i < 4; ++i) {
     __m128i lane = _mm_xor_si128(key.parts[i], secret(hash_key.lanes.data() + 2 * i));
-    for (int round = 0; round < 3; ++round) lane = _mm_aesenc_si128(lane, secret(rounds + 2 * round));
+    for (std::size_t round = 0; round < 3; ++round) lane = _mm_aesenc_si128(lane, secret(rounds + 2 * round));
     joined = _mm_xor_si128(joined, lane);
   }
   joined = _mm_aesenc_si128(joined, secret(rounds + 6));

@@ -36,7 +36,7 @@ SLUICE_TARGET inline __m128i secret(const std::uint64_t* words) {
 }
 SLUICE_TARGET inline __m128i lane_of(__m128i lane, const std::uint64_t* lanes, const std::uint64_t* rounds) {
   lane = _mm_xor_si128(lane, secret(lanes));
-  for (int round = 0; round < 3; ++round) lane = _mm_aesenc_si128(lane, secret(rounds + 2 * round));
+  for (std::size_t round = 0; round < 3; ++round) lane = _mm_aesenc_si128(lane, secret(rounds + 2 * round));
   return lane;
 }
 

@@ -34,7 +34,7 @@ SLUICE_TARGET inline __m128i secret(const std::uint64_t* words) {
 SLUICE_TARGET inline std::uint64_t hash_of(const Wide& key, const HashKey& hash_key) {
   const std::uint64_t* rounds = hash_key.rounds.data();
   __m512i lanes = _mm512_xor_si512(key, _mm512_load_si512(hash_key.lanes.data()));
-  for (int round = 0; round < 3; ++round) {
+  for (std::size_t round = 0; round < 3; ++round) {
     lanes = _mm512_aesenc_epi128(lanes, _mm512_broadcast_i32x4(secret(rounds + 2 * round)));
   }
   const __m256i halves = _mm256_xor_si256(_mm512_castsi512_si256(lanes), _mm512_extracti64x4_epi64(lanes, 1));

@@ -129,6 +129,7 @@ tl::expected<Eal, std::string> Eal::start(const EalOptions& options) {
   const ThreadState state;
   std::vector<std::string> args = arguments(options, state.first_cpu());
   std::vector<char*> argv;
+  argv.reserve(args.size());
   for (std::string& arg : args) argv.push_back(arg.data());
   const auto init = [&argv] {
     const TscMeasurement measurement;

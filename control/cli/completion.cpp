@@ -21,9 +21,8 @@ void add_cases(const CLI::App& command, const std::string& path, std::string& co
   }
   // Those of no group are not for people.
   const auto shown = command.get_subcommands([](const CLI::App* sub) { return !sub->get_group().empty(); });
-  for (const CLI::App* sub : shown) {
-    subcommands.push_back(sub->get_name());
-  }
+  subcommands.reserve(shown.size());
+  for (const CLI::App* sub : shown) subcommands.push_back(sub->get_name());
   if (!path.empty()) commands += fmt::format("{}\"{}\"", commands.empty() ? "" : "|", path);
   words += fmt::format("    \"{}\") words=\"{}\" options=\"{}\" ;;\n", path, fmt::join(subcommands, " "),
                        fmt::join(options, " "));

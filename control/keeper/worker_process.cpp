@@ -75,6 +75,7 @@ Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
                                  "--heartbeat", std::to_string(start.heartbeat),
                                  start.name};
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const std::array<int, 3> given{moved[0].get(), moved[1].get(), moved[2].get()};

@@ -61,7 +61,7 @@ struct Switch::Impl {
   void collect_pools();
   void release_id(flowtable::PortId id);
   [[nodiscard]] bool some_wait() const;
-  void drain();
+  void drain() const;
 
   /// Has `question` answered on the slow path's thread, and `then` called with the answer on this one, unless the
   /// switch is gone by then.

@@ -32,7 +32,7 @@ bool Switch::Impl::some_wait() const {
 }
 
 /// Waits until every packet that a PMD has taken is decided and gone. Nothing is received meanwhile.
-void Switch::Impl::drain() {
+void Switch::Impl::drain() const {
   const auto deadline = steady_clock::now() + kDrainPatience;
   do {
     while (some_wait() && steady_clock::now() < deadline) std::this_thread::sleep_for(kLook);

@@ -35,13 +35,13 @@ class FakeRing {
       const auto id = static_cast<std::uint16_t>(i);
       std::memcpy(bytes_ + kAvail + 4 + 2UL * i, &id, sizeof id);
     }
-    using namespace vhost::feature;
+    namespace feature = vhost::feature;
     vhost::RingState state{
         .descriptor = gpa, .available = gpa + kAvail, .used = gpa + kUsed, .size = kSize, .enabled = 1};
-    auto made =
-        vhost::make_vring(state, {.features = kVersion1 | kMrgRxbuf | kIndirectDesc | (packed ? kRingPacked : 0),
-                                  .memory = &memory,
-                                  .progress = &progress_});
+    auto made = vhost::make_vring(state, {.features = feature::kVersion1 | feature::kMrgRxbuf | feature::kIndirectDesc |
+                                                      (packed ? feature::kRingPacked : 0),
+                                          .memory = &memory,
+                                          .progress = &progress_});
     if (!made) std::abort();  // a mistake of ours
     vring_ = *made;
     progress_.position = *vhost::start_position(state, vring_);
@@ -77,7 +77,7 @@ class FakeRing {
   vhost::VhostQueue queue;
 
  private:
-  static constexpr std::uint64_t kAvail = 16 * kSize;
+  static constexpr std::uint64_t kAvail = std::uint64_t{16} * kSize;
   static constexpr std::uint64_t kUsed = kAvail + 4096;
   static constexpr std::uint64_t kBuffers = kUsed + 4096;
 

@@ -19,7 +19,15 @@
 namespace sluice {
 namespace {
 
-using namespace flowtable;
+using flowtable::ClassMask;
+using flowtable::FlowEntry;
+using flowtable::FlowKey;
+using flowtable::FlowTable;
+using flowtable::HashKey;
+using flowtable::HashSecret;
+using flowtable::Kernel;
+using flowtable::kernels;
+using flowtable::PacketClass;
 using perf::Cycles;
 
 constexpr std::size_t kBurst = FlowTable::kMaxLookup;
@@ -95,7 +103,7 @@ void lookup(benchmark::State& state, const Kernel* kernel, bool hit) {
   const auto flows = static_cast<std::uint32_t>(state.range(0));
   auto table = std::move(*FlowTable::create(1'000'000, kSecret, *kernel));
   for (std::uint32_t n = 0; n < flows; ++n) (void)table.insert(key_of(n), table.hash_of(key_of(n)));
-  std::mt19937 random(1);
+  std::mt19937 random(1);  // NOLINT(cert-msc51-cpp): the same in each run
   // Keys come from a packet just parsed: from the cache. So only as many bursts as fit there, but of all flows.
   constexpr std::size_t kBursts = 128;
   std::vector<FlowKey> keys(kBursts * kBurst);
@@ -145,7 +153,7 @@ void erase(benchmark::State& state) {
   auto table = std::move(*FlowTable::create(1'000'000 + 2 * kBurst, kSecret));
   std::vector<FlowEntry*> entries;
   for (std::uint32_t n = 0; n < flows; ++n) entries.push_back(table.insert(key_of(n), table.hash_of(key_of(n))));
-  std::mt19937 random(1);
+  std::mt19937 random(1);  // NOLINT(cert-msc51-cpp): the same in each run
   const std::size_t batch = std::min<std::size_t>(kBurst, flows);
   perf::PartialCycles cycles(state, batch);
   for (auto _ : state) {

@@ -150,9 +150,9 @@ int run(const Options& options) {
 }  // namespace
 }  // namespace sluice::vmgen
 
+// NOLINTNEXTLINE(bugprone-exception-escape): what is not caught is to end it, and says so
 int main(int argc, char** argv) {
-  using namespace sluice::vmgen;
-  const auto options = parse_options(argc, argv);
-  if (!options) return fail(kCannotStart, options.error());
-  return run(*options);
+  const auto options = sluice::vmgen::parse_options(argc, argv);
+  if (!options) return sluice::vmgen::fail(sluice::vmgen::kCannotStart, options.error());
+  return sluice::vmgen::run(*options);
 }

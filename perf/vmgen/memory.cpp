@@ -103,6 +103,7 @@ Expected<void> start_eal(const Options& options) {
                                  "--file-prefix=vmgen" + std::to_string(getpid()),
                                  "--log-level=lib.eal:warning"};
   std::vector<char*> argv;
+  argv.reserve(words.size());
   for (std::string& word : words) argv.push_back(word.data());
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0) {
     return tl::make_unexpected(std::string{"the EAL does not start: "} + rte_strerror(rte_errno) + "; are there " +

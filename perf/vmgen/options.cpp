@@ -69,6 +69,7 @@ Expected<VmOptions> parse_vm(const std::string& text, VmOptions vm) {
                            KeyTarget{"queue_size", &vm.queue_size, set_number},
                            KeyTarget{"mac", &vm.mac, set_mac}};
   std::vector<const char*> keys;
+  keys.reserve(std::size(targets) + 1);
   for (const KeyTarget& target : targets) keys.push_back(target.key);
   keys.push_back(nullptr);
   const std::unique_ptr<rte_kvargs, void (*)(rte_kvargs*)> pairs{rte_kvargs_parse(text.c_str(), keys.data()),

@@ -25,14 +25,15 @@ class Bisection {
     // What passed once may have been lucky: it goes down, by more each time, until a longer trial agrees.
     double rate = passed_;
     double failed = passed_;
-    for (double step = settings_.precision_percent / 100; !stopped_ && rate > lowest();
-         step = std::min(2 * step, kLargestStep)) {
+    double step = settings_.precision_percent / 100;
+    while (!stopped_ && rate > lowest()) {
       if (passes(rate, true)) {
         bisect(rate, failed, true);
         break;
       }
       failed = rate;
       rate *= 1 - step;
+      step = std::min(2 * step, kLargestStep);
     }
     if (stopped_) outcome_.found.reset();
     return std::move(outcome_);

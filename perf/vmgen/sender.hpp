@@ -55,7 +55,7 @@ class Sender {
  private:
   /// Frames for one queue of the VM, oldest first.
   struct Outbox {
-    std::array<rte_mbuf*, 2 * kBurst> frames;
+    std::array<rte_mbuf*, std::size_t{2} * kBurst> frames;
     std::uint32_t count = 0;
   };
 

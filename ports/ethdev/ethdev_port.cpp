@@ -147,7 +147,7 @@ tl::expected<void, std::string> EthdevPort::configure() {
     conf.rx_adv_conf.rss_conf.rss_hf = kRss & info.flow_type_rss_offloads;
   }
   chains_ = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
-  if (const auto good = check_mtu(); !good) return good;
+  if (auto good = check_mtu(); !good) return good;
   if (const int error = rte_eth_dev_configure(device_, options_.queues, options_.queues, &conf); error != 0) {
     return failed(options_, "cannot be configured with " + std::to_string(options_.queues) + " queues", error);
   }

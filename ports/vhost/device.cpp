@@ -351,7 +351,7 @@ Device::Answer Device::net_set_mtu(std::uint64_t mtu) {
   return 0;
 }
 
-Device::Done Device::send_rarp(std::uint64_t payload) {
+Device::Done Device::send_rarp(std::uint64_t payload) const {
   std::uint8_t mac[6];
   std::memcpy(mac, &payload, sizeof mac);
   if ((mac[0] & 1U) != 0) return tl::unexpected<std::string>("the address is a group's, must be one station's");

@@ -118,7 +118,7 @@ class Device {
   Done set_vring_fd(Request request, Message& message);
   Done set_vring_num(const VringState& message);
   Answer net_set_mtu(std::uint64_t mtu);
-  Done send_rarp(std::uint64_t payload);
+  Done send_rarp(std::uint64_t payload) const;
   Done set_status(std::uint64_t status);
   void tell_if_queues_changed();
   void find_node(const GuestMemory& memory);

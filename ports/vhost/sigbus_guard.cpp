@@ -119,7 +119,7 @@ SigbusGuard::SigbusGuard(void* base, std::size_t size) {
   static std::once_flag installed;
   std::call_once(installed, install);
   const std::lock_guard lock(slots_mutex);
-  slot_ = &free_slot();
+  slot_ = &free_slot();  // NOLINT(cppcoreguidelines-prefer-member-initializer): under the lock
   write(*slot_, reinterpret_cast<std::uintptr_t>(base), size);
 }
 

@@ -31,20 +31,20 @@ T* area(const GuestMemory& memory, const char* name, std::uint64_t user_address,
 bool has(std::uint64_t features, std::uint64_t bit) { return (features & bit) != 0; }
 
 void set_features(Vring& vring, std::uint64_t features) {
-  using namespace feature;
-  vring.packed = has(features, kRingPacked);
-  vring.event_idx = has(features, kEventIdx);
-  vring.indirect = has(features, kIndirectDesc);
-  vring.in_order = has(features, kInOrder);
-  vring.mergeable = has(features, kMrgRxbuf);
+  vring.packed = has(features, feature::kRingPacked);
+  vring.event_idx = has(features, feature::kEventIdx);
+  vring.indirect = has(features, feature::kIndirectDesc);
+  vring.in_order = has(features, feature::kInOrder);
+  vring.mergeable = has(features, feature::kMrgRxbuf);
   // Section 5.1.6: num_buffers is there in VERSION_1, whatever else was negotiated.
-  vring.net_header_size = has(features, kMrgRxbuf | kVersion1) ? kNetHeaderSize : kLegacyNetHeaderSize;
-  vring.rx_csum = has(features, kGuestCsum);
-  vring.rx_tso4 = vring.rx_csum && has(features, kGuestTso4);
-  vring.rx_tso6 = vring.rx_csum && has(features, kGuestTso6);
-  vring.tx_csum = has(features, kCsum);
-  vring.tx_tso4 = vring.tx_csum && has(features, kHostTso4);
-  vring.tx_tso6 = vring.tx_csum && has(features, kHostTso6);
+  vring.net_header_size =
+      has(features, feature::kMrgRxbuf | feature::kVersion1) ? kNetHeaderSize : kLegacyNetHeaderSize;
+  vring.rx_csum = has(features, feature::kGuestCsum);
+  vring.rx_tso4 = vring.rx_csum && has(features, feature::kGuestTso4);
+  vring.rx_tso6 = vring.rx_csum && has(features, feature::kGuestTso6);
+  vring.tx_csum = has(features, feature::kCsum);
+  vring.tx_tso4 = vring.tx_csum && has(features, feature::kHostTso4);
+  vring.tx_tso6 = vring.tx_csum && has(features, feature::kHostTso6);
 }
 
 RingPosition decode_packed(std::uint32_t base) {
