@@ -13,13 +13,21 @@ def _output(*command) -> str:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout.strip()
 
 
-def cpu() -> str:
+def _last_core() -> dict[str, str]:
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def tsc_hz() -> float:
+    """With a constant TSC, the kernel's BogoMIPS are two a TSC cycle."""
+    return float(_last_core()["bogomips"]) / 2 * 1e6
+
+
+def cpu() -> str:
+    fields = _last_core()
     virtual = ", a virtual machine" if "hypervisor" in fields["flags"].split() else ""
-    # With a constant TSC, the kernel's BogoMIPS are two a TSC cycle.
     return (f"{fields['model name']} (family {fields['cpu family']}, model {fields['model']}), {int(fields['processor']) + 1} cores{virtual}, "
-            f"TSC {float(fields['bogomips']) / 2000:.2f} GHz")
+            f"TSC {tsc_hz() / 1e9:.2f} GHz")
 
 
 def commit(binary: pathlib.Path) -> str:

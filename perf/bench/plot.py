@@ -70,6 +70,8 @@ def ratios(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
         for contender in ("Sluice", "testpmd"):
             for value, ovs in zip(of(runs, work.name, contender), of(runs, work.name, "OVS-DPDK")):
                 drawing.dot(x(value / ovs), y + row / 2 - 1, COLOURS[contender], opacity=0.8)
+            if (middle := ratio(runs, work.name, contender)) > most:
+                drawing.text(x(most) - 8, y + row / 2 + 3, f"off the scale: {middle:.1f}", COLOURS[contender], anchor="end")
         if work.target is not None:
             drawing.line([(x(work.target), y + 1), (x(work.target), y + row - 3)], width=3)
     drawing.save(path)
@@ -138,5 +140,5 @@ def latency(path: pathlib.Path, percentiles: dict[str, dict[str, float]]) -> Non
             value = percentiles[name][label]
             at = left + step * group + 14 + number * (step - 28) / len(names)
             drawing.bar(at, y(value), (step - 28) / len(names) - 4, height - bottom - y(value), COLOURS[name])
-            drawing.text(at + (step - 28) / len(names) / 2 - 2, y(value) - 4, f"{value:.0f}", COLOURS[name], anchor="middle")
+            drawing.text(at + (step - 28) / len(names) / 2 - 2, y(value) - 4, f"{value:.{1 if value < 100 else 0}f}", COLOURS[name], anchor="middle")
     drawing.save(path)

@@ -11,6 +11,7 @@ import statistics
 
 import machine
 from run import Run
+from verdict import at_most
 from work import Work
 
 SATURATED = 0.95  # a PMD that is busy for a smaller share of its time could do more: the VMs were the limit
@@ -72,9 +73,9 @@ def _batch(values: list[float]) -> str:
     return f"{statistics.median(values):.0f}" if values else "–"
 
 
-def ratio(runs: list[Run], work: str) -> float:
-    """The median of the ratios of runs of the same round, which had the same minute of the machine."""
-    ratios = [sluice / ovs for sluice, ovs in zip(of(runs, work, "Sluice"), of(runs, work, "OVS-DPDK"))]
+def ratio(runs: list[Run], work: str, contender: str = "Sluice") -> float:
+    """To OVS: the median of the ratios of runs of the same round, which had the same minute of the machine."""
+    ratios = [mine / ovs for mine, ovs in zip(of(runs, work, contender), of(runs, work, "OVS-DPDK"))]
     return statistics.median(ratios) if ratios else math.nan
 
 
@@ -83,17 +84,15 @@ def _verdict(work: Work, runs: list[Run]) -> list[str]:
     found = ratio(runs, work.name)
     if math.isnan(found):
         return ["–", "–"]
-    def verdict(asked: str, met: bool) -> str:
-        return f"{asked}: {'met' if met else '**not met**'}"
     asked = []
     if work.target is not None:
-        asked.append(verdict(f"{work.target:.2f}", found <= work.target))
+        asked.append(at_most(f"{work.target:.2f}", found, work.target))
     mine = statistics.median(of(runs, work.name, "Sluice"))
     if work.below_testpmd and (testpmd := of(runs, work.name, "testpmd")):
-        asked.append(verdict("below testpmd", mine < statistics.median(testpmd)))
+        asked.append(at_most("below testpmd", mine, statistics.median(testpmd)))
     if work.own_target and (alone := of(runs, "64", "Sluice")):
         times = mine / statistics.median(alone)
-        asked.append(verdict(f"{work.own_target:.1f} × Sluice's 1 flow (is {times:.2f})", times <= work.own_target))
+        asked.append(at_most(f"{work.own_target:.1f} × Sluice's 1 flow (is {times:.2f})", times, work.own_target))
     return [f"{found:.2f}", ", ".join(asked) or "–"]
 
 

@@ -6,6 +6,7 @@ import json
 import pathlib
 import time
 
+import machine
 import switch
 from contender import PMD_CORE, Contender, Reading
 from switch import Switch, vhost_port
@@ -65,9 +66,9 @@ class Sluice(Contender):
         self._before = self._counts()
 
     def read(self) -> Reading:
-        packets, busy, idle, batches = (now - then for now, then in zip(self._counts(), self._before))
-        return Reading(packets, busy, packets / batches if batches else 0.0, busy / (busy + idle))
+        packets, busy, batches, seconds = (now - then for now, then in zip(self._counts(), self._before))
+        return Reading(packets, busy, packets / batches if batches else 0.0, min(1.0, busy / (seconds * machine.tsc_hz())))
 
-    def _counts(self) -> list[int]:
+    def _counts(self) -> list[float]:
         pmd, = (pmd for pmd in self._switch.rpc("pmds")["pmds"] if pmd["core"] == PMD_CORE)
-        return [pmd[key] for key in ("packets", "busy_cycles", "idle_cycles", "batches")]
+        return [*(pmd[key] for key in ("packets", "busy_cycles", "batches")), time.monotonic()]

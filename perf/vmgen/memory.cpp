@@ -20,7 +20,7 @@ constexpr unsigned kCache = 256;
 constexpr std::uint32_t kMergeableBuffer = 2048;
 constexpr std::uint32_t kTsoMergeableBuffer = 4096;  ///< a page: what Linux gives once frames are large
 constexpr std::uint32_t kSpareHeads = 2 * RTE_MEMPOOL_CACHE_MAX_SIZE;
-constexpr std::uint32_t kHeadsInHand = 3 * 32;  ///< of one sender: to be written next, or waiting for room in a ring
+constexpr std::uint32_t kHeadsInHand = 4 * 32;  ///< of one sender: to be written next, or waiting for room in a ring
 
 /// Elements of a pool, and the bytes that each holds.
 struct Shape {

@@ -13,7 +13,6 @@
 namespace sluice::vmgen {
 namespace {
 
-constexpr unsigned kMostBursts = 4;                 ///< of a queue in one poll
 constexpr std::uint32_t kNewFlowWindow = 1U << 20;  ///< their decisions overtake each other
 
 }  // namespace

@@ -18,7 +18,8 @@ constexpr std::uint16_t kL2 = sizeof(rte_ether_hdr);
 constexpr std::uint16_t kL3 = sizeof(rte_ipv4_hdr);
 constexpr std::uint16_t kTcp = sizeof(rte_tcp_hdr);
 constexpr std::uint32_t kOfNewFlow = 0x100;
-constexpr std::size_t kVirtioHeader = 12;  ///< in front of the frame
+constexpr std::uint32_t kFresh = 2 * kBurst;  ///< buffers that are on their way while a burst is written
+constexpr std::size_t kVirtioHeader = 12;     ///< in front of the frame
 
 /// The frame's stream, and kOfNewFlow: kept with it until the ring has taken it.
 std::uint32_t& tag_of(rte_mbuf& frame) { return frame.hash.usr; }
@@ -123,6 +124,14 @@ std::uint32_t Sender::most_now() const {
 Sender::Turn Sender::turn(std::uint64_t now) {
   Turn turn;
   if (streams_.empty()) return turn;
+  const unsigned bursts = paced_ ? 1 : kMostBursts;
+  for (unsigned i = 0; i < bursts && turn.bursts_refused == 0; ++i) send_burst(i == 0 ? now : rte_rdtsc(), turn);
+  counts_.bursts += turn.bursts;
+  counts_.bursts_refused += turn.bursts_refused;
+  return turn;
+}
+
+void Sender::send_burst(std::uint64_t now, Turn& turn) {
   const std::uint32_t most = most_now();
   const std::uint32_t due_new = new_flow_rate_ > 0 ? new_flow_pacer_.due(now, most / 2) : 0;
   const std::uint32_t due = paced_ ? pacer_.due(now, most - due_new) : most - due_new;
@@ -130,10 +139,7 @@ Sender::Turn Sender::turn(std::uint64_t now) {
   for (std::uint16_t queue = 0; queue < queues_; ++queue) {
     if (outboxes_[queue].count > 0) flush(outboxes_[queue], queue, turn);
   }
-  counts_.bursts += turn.bursts;
-  counts_.bursts_refused += turn.bursts_refused;
-  if (fresh_.size() < kBurst) refill();  // if it cannot now, the next turn will see
-  return turn;
+  if (fresh_.size() < kFresh) refill();  // if it cannot now, the next burst will see
 }
 
 void Sender::make(std::uint32_t due, std::uint32_t due_new, std::uint64_t now) {
@@ -148,21 +154,20 @@ void Sender::make(std::uint32_t due, std::uint32_t due_new, std::uint64_t now) {
     share += due_new;  // new flows come evenly between the others
     const bool of_new_flow = share >= all;
     if (of_new_flow) share -= all;
-    rte_mbuf& frame = *fresh_.back();
-    fresh_.pop_back();
-    make_frame(frame, next_stream_, of_new_flow, stamp);
+    make_frame(*fresh_[i], next_stream_, of_new_flow, stamp);
     if (++next_stream_ == streams_.size()) next_stream_ = 0;
   }
+  fresh_.erase(fresh_.begin(), fresh_.begin() + all);
 }
 
 bool Sender::refill() {
   const std::size_t kept = fresh_.size();
-  fresh_.resize(kBurst);
-  if (rte_pktmbuf_alloc_bulk(heads_, &fresh_[kept], static_cast<unsigned>(kBurst - kept)) != 0) {
+  fresh_.resize(kFresh);
+  if (rte_pktmbuf_alloc_bulk(heads_, &fresh_[kept], static_cast<unsigned>(kFresh - kept)) != 0) {
     fresh_.resize(kept);
     return false;
   }
-  for (std::size_t i = kept; i < kBurst; ++i) {
+  for (std::size_t i = kept; i < fresh_.size(); ++i) {
     const auto* const head = rte_pktmbuf_mtod(fresh_[i], const std::uint8_t*);
     __builtin_prefetch(head - kVirtioHeader);  // the driver writes it only where it is to be another
     prefetch_to_write(head);

@@ -16,6 +16,7 @@
 namespace sluice::vmgen {
 
 constexpr std::uint32_t kBurst = 32;
+constexpr unsigned kMostBursts = 4;  ///< that a VM sends, or takes from a queue, before another has its turn
 
 struct SenderCounts {
   std::uint64_t sent = 0;  ///< frames that wait for room included, while it runs
@@ -42,7 +43,7 @@ class Sender {
     std::uint32_t bursts = 0;
     std::uint32_t bursts_refused = 0;  ///< of these, for which there was not enough room
   };
-  /// Makes and sends what is due, one burst for each queue at most.
+  /// Makes and sends what is due: one burst for each queue, or, without a rate, kMostBursts.
   Turn turn(std::uint64_t now);
   /// Nothing more: frames that still wait for room were never sent.
   void end();
@@ -60,9 +61,10 @@ class Sender {
   };
 
   [[nodiscard]] std::uint32_t most_now() const;
-  /// Gets buffers for the next burst; false if there is no memory for them. They are on the switch's core, which has
+  /// Gets buffers for the next bursts; false if there is no memory for them. They are on the switch's core, which has
   /// read them last, and come over while others have their turns.
   bool refill();
+  void send_burst(std::uint64_t now, Turn& turn);
   void make(std::uint32_t due, std::uint32_t due_new, std::uint64_t now);
   void make_frame(rte_mbuf& frame, std::size_t stream, bool of_new_flow, std::uint64_t stamp);
   /// False if there is no memory for the frame's body.
