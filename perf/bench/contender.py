@@ -69,6 +69,12 @@ class Contender:
         """Of all processes that it is, the one that moves packets first."""
         raise NotImplementedError
 
+    def pmd_waited(self) -> float:
+        """Seconds, ever, that the PMD on PMD_CORE wanted to run and something else had its core."""
+        tasks = pathlib.Path(f"/proc/{self.pids()[0]}/task")
+        found = next(task for task in tasks.iterdir() if (task / "comm").read_text().startswith(("pmd-1", "pmd-c01")))
+        return int((found / "schedstat").read_text().split()[1]) / 1e9
+
     def resident_bytes(self) -> int:
         """Of all of them, hugepages and programs' files included. VMs' memory counts too where it is in hugepages: to be
         asked before they come."""

@@ -70,10 +70,12 @@ def no_loss(rounds: int) -> list[Row]:
 
 def new_flows(capacities: dict[str, float], seconds: float, rate: float = 300_000) -> list[Row]:
     """`capacities`: packets a second both ways with 2 × 1,000 flows, by contender; half of it is offered."""
-    shares, lost, of_new, arrived, there = [], [], [], [], []
+    shares, lost, of_new, arrived, there, waited = [], [], [], [], [], []
     for kind in BOTH:
         with contest(kind, dataclasses.replace(FLOWS_1K, flows=500), setting=Setting(idle_timeout=2)) as contender:
+            before = contender.pmd_waited()
             total = traffic(contender, seconds, _at_rate(capacities[kind.name] / 2), f"--new-flows={rate / 2:.0f}")[1].report["total"]
+            waited.append(f"{(contender.pmd_waited() - before) / seconds:.1%}")
             there.append(f"{contender.flows():,}")
         new = total["new_flows"]
         new_offered = new["sent"] + new["refused"]
@@ -85,6 +87,7 @@ def new_flows(capacities: dict[str, float], seconds: float, rate: float = 300_00
     load = ", ".join(f"{kind.name} {capacities[kind.name] / 2e6:.1f} Mpps" for kind in BOTH)
     return [(f"{rate:,.0f} new flows a second for {seconds:.0f} s beside 1,000 established ones, at half of the capacity ({load}): "
              "frames of the established ones lost (of these, refused by a full ring)", at_most("under 1 %", shares[0], 0.01), *lost),
+            ("… of the time the PMD was held off its core by other work of the machine", "–", *waited),
             ("… first frames of new flows lost (of these, refused by a full ring)", "–", *of_new),
             ("… first frames of new flows that arrived, of those that the VMs made", f"{rate:,.0f}/s", *arrived),
             ("… flows in the table then (idle ones go after 2 s)", "–", *there)]
