@@ -68,6 +68,7 @@ void Pmd::State::add_pending(unsigned i, std::uint64_t arrival) {
 }
 
 bool Pmd::State::carry_out_commands() {
+  if (commands.empty()) return false;  // nearly always: before there is a batch to be made ready
   std::array<Command, kCommandsPerLoop> batch;
   const std::size_t count = commands.pop(batch);
   for (const Command& command : std::span(batch.data(), count)) {
