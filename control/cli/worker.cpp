@@ -90,7 +90,11 @@ Expected<void> Worker::run() {
   const auto taken = switch_->take_up();
   ordinary_.apply(0);
   if (!taken) return taken;
-  if (auto opened = switch_->open_devices(); !opened) return opened;
+  if (auto opened = switch_->open_devices(); !opened) {
+    // Guests' ports go on with another worker: nothing of them may be put in order.
+    if (link_.restarts() > 0) switch_->park();
+    return opened;
+  }
   work();
   return {};
 }
@@ -148,6 +152,10 @@ bool Worker::go_on_after_hand_over() {
     if (command->saying == Saying::stop) return false;
     if (command->saying == Saying::upgraded) answer_upgrade(command->text);
     if (command->saying == Saying::resume) break;
+  }
+  if (!link_.works()) {
+    spdlog::error("the worker that was to follow had begun to: this one cannot know what has become of the ports");
+    ::_exit(kFailed);  // and is followed, as after a crash
   }
   hands_over_ = false;
   switch_->unpark();

@@ -1,6 +1,8 @@
 #include "control/keeper/keeper_link.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "control/keeper/shared_memory.hpp"
@@ -46,6 +48,14 @@ KeeperLink::KeeperLink(UniqueFd socket, SharedMemory shared, unsigned heartbeat)
     : socket_(std::move(socket)), shared_(std::move(shared)), heartbeat_(heartbeat), slots_(shared_) {}
 
 KeeperLink::~KeeperLink() = default;
+
+bool KeeperLink::another_works() const {
+  const auto other = shared_->heartbeats[1 - heartbeat_].control_thread.load(std::memory_order_relaxed);
+  if (other == 0) return false;  // of all workers before us, none had that heartbeat
+  pollfd ended{static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(other), 0)), POLLIN, 0};
+  const UniqueFd process(ended.fd);
+  return process && ::poll(&ended, 1, 0) == 0;
+}
 
 ports::vhost::Estate& KeeperLink::estate(unsigned slot) {
   auto& estate = estates_[slot];

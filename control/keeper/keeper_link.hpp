@@ -44,6 +44,10 @@ class KeeperLink {
   [[nodiscard]] std::uint64_t restarts() const { return restarts_; }
   /// This worker is the one that works from now on.
   void take_over() { restarts_ = shared_->takeovers.fetch_add(1, std::memory_order_relaxed); }
+  /// Another worker has the ports, as far as can be seen from here.
+  [[nodiscard]] bool another_works() const;
+  /// Nobody has taken over after us.
+  [[nodiscard]] bool works() const { return shared_->takeovers.load(std::memory_order_relaxed) == restarts_ + 1; }
 
   [[nodiscard]] PortSlots& slots() { return slots_; }
   /// The estate of the port that has the slot; lives as long as the link, or until the slot is given up.

@@ -58,11 +58,6 @@ void Fdb::take_up(std::uint64_t now_ns, const Wanted& wanted) {
   }
 }
 
-void Fdb::write_down() {
-  store_.clear();
-  for (auto& [key, place] : entries_) place.record = store_.add(key, place.port, place.heard.at_ns);
-}
-
 std::optional<PortId> Fdb::lookup(FdbKey key) const {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return std::nullopt;

@@ -44,8 +44,6 @@ class Fdb {
   /// if there are more than the limit. To be called once, before anything is learnt.
   using Wanted = std::function<bool(FdbKey, flowtable::PortId)>;
   void take_up(std::uint64_t now_ns, const Wanted& wanted);
-  /// After somebody else may have written in the store: writes down all entries anew.
-  void write_down();
 
   [[nodiscard]] std::optional<flowtable::PortId> lookup(FdbKey key) const;
 

@@ -38,12 +38,6 @@ std::uint64_t FdbStore::place_of(PortId port, std::uint64_t seen_ns) const {
   return std::uint64_t{port} << kPortShift | (clock_.ticks_at(seen_ns) >> kTickShift & kTickMask);
 }
 
-void FdbStore::clear() {
-  free_.clear();
-  if (memory_ == nullptr) return;
-  for (Index i = memory_->used.load(std::memory_order_relaxed); i-- > 0;) remove(i);
-}
-
 FdbStore::Index FdbStore::add(FdbKey key, PortId port, std::uint64_t seen_ns) {
   if (memory_ == nullptr) return kNowhere;
   Index at = 0;

@@ -58,8 +58,6 @@ class FdbStore {
   /// What a worker before us has noted; once, before anything else, and when no other worker writes.
   [[nodiscard]] std::vector<Found> take_up();
 
-  /// Forgets all that is noted, by whomever.
-  void clear();
   [[nodiscard]] Index add(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns);
   /// Heard again, here or elsewhere.
   void place(Index record, flowtable::PortId port, std::uint64_t seen_ns);

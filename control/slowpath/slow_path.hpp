@@ -64,8 +64,6 @@ class SlowPath {
   /// Takes up what the slow path of a worker before us has learnt, for ports that are there and VLANs that they carry.
   /// After set_port() of all ports, once, when that worker writes no more.
   void take_up_fdb(std::uint64_t now_ns);
-  /// After a worker that was to come after us, and has not come up, may have written there.
-  void write_down_fdb() { fdb_.write_down(); }
 
   /// A round of bounded work. `now_ns` is the PMDs' clock and never goes back. False if there was nothing to do.
   bool run_once(std::uint64_t now_ns);

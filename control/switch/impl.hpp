@@ -41,13 +41,12 @@ struct Switch::Impl {
   ~Impl();
 
   [[nodiscard]] Expected<std::vector<unsigned>> find_slots() const;
-  [[nodiscard]] Expected<void> prepare_all();
+  [[nodiscard]] Expected<void> prepare_all(bool has_time);
   [[nodiscard]] Expected<void> prepare_slow_path();
   [[nodiscard]] Expected<void> set_up(SlowPath& slow);
-  [[nodiscard]] Expected<void> prepare_ports(std::vector<SwitchPort> prepared_before);
+  [[nodiscard]] Expected<void> prepare_ports(std::vector<SwitchPort> prepared_before, bool has_time);
   [[nodiscard]] Expected<void> prepare_again_if_changed();
   void drop_unopened();
-  void abandon_unclaimed();
   [[nodiscard]] const Baseline& base();
   [[nodiscard]] Expected<void> note_rule(const Rule& rule, bool deleted);
   [[nodiscard]] Expected<void> note_all_rules_deleted();

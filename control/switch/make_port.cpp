@@ -28,7 +28,7 @@ EthdevOptions::Pace pace_of(double pcap_rate) {
 }  // namespace
 
 Expected<std::unique_ptr<ports::Port>> prepare_vhost_user(const PortConfig& config, const ports::PortHost& host,
-                                                          ports::vhost::Estate& estate) {
+                                                          ports::vhost::Estate& estate, bool has_time) {
   VhostPortOptions options;
   options.name = config.name;
   options.path = config.vhost_user->path;
@@ -36,6 +36,7 @@ Expected<std::unique_ptr<ports::Port>> prepare_vhost_user(const PortConfig& conf
   options.queue_pairs = config.queues;
   options.mtu = config.mtu;
   options.queue_size = config.queue_size;
+  options.has_time = has_time;
   return or_error(VhostPort::prepare(options, host, estate));
 }
 

@@ -14,10 +14,10 @@ namespace sluice::control {
 /// Opens an ethdev as `config` describes it. `pools` gives it its buffers and outlives the port.
 [[nodiscard]] Expected<std::unique_ptr<ports::Port>> open_ethdev(const PortConfig& config, const ports::PortHost& host,
                                                                  ports::PortPools& pools);
-/// Makes a vhost-user port ready to be activated. `estate` outlives it.
+/// Makes a vhost-user port ready to be activated. `estate` outlives it. `has_time`: another worker serves it meanwhile.
 [[nodiscard]] Expected<std::unique_ptr<ports::Port>> prepare_vhost_user(const PortConfig& config,
                                                                         const ports::PortHost& host,
-                                                                        ports::vhost::Estate& estate);
+                                                                        ports::vhost::Estate& estate, bool has_time);
 /// A port that is not to be any more, of whatever type: nobody shall find anything of it.
 void abandon_port(ports::vhost::Estate& estate);
 

@@ -63,10 +63,6 @@ void Switch::park() {
 }
 
 void Switch::unpark() {
-  // A worker that has not come up may have begun to write down what it does.
-  for (const SwitchPort& port : impl_->ports.all()) impl_->link.slots().settle(port.id, port.config.name);
-  impl_->abandon_unclaimed();
-  impl_->slow_path->post([](SlowPath& slow) { slow.write_down_fdb(); });
   for (SwitchPort& port : impl_->ports.all()) {
     if (port.port != nullptr) port.port->stay();
   }
@@ -77,20 +73,16 @@ void Switch::unpark() {
   impl_->drop_unopened();
 }
 
-void Switch::Impl::abandon_unclaimed() {
-  for (const unsigned slot : link.slots().unclaimed()) {
-    abandon_port(link.estate(slot));
-    link.give_up(slot);
-  }
-}
-
 void Switch::hurry(bool urgent) {
   const pid_t thread = impl_->slow_path->kernel_id();
   urgent ? make_urgent(thread) : impl_->ordinary.apply(thread);
 }
 
 void Switch::abandon_other_ports() {
-  impl_->abandon_unclaimed();
+  for (const unsigned slot : impl_->link.slots().unclaimed()) {
+    abandon_port(impl_->link.estate(slot));
+    impl_->link.give_up(slot);
+  }
   // Changes that are none any more, or stand no more: the configuration may come to the same again, and would find
   // them.
   if (impl_->effective.standing == impl_->changes.all()) return;

@@ -108,7 +108,7 @@ Expected<void> Switch::Impl::set_up(SlowPath& slow) {
   for (std::size_t i = 0; i < config.ports.size(); ++i) {
     const PortConfig& port = config.ports[i];
     const auto id = static_cast<PortId>((*slots)[i]);
-    if (const auto fits = ports.check(port); !fits) return fits;
+    if (auto fits = ports.check(port); !fits) return fits;
     names.add(port.name, id);
     slow.set_port(id, port.name, port.vlan);
     ports.add(id, port, nullptr);
@@ -121,7 +121,7 @@ Expected<void> Switch::Impl::set_up(SlowPath& slow) {
 }
 
 /// Those of vhost-user: what of it takes time, and nothing that the worker before us would notice.
-Expected<void> Switch::Impl::prepare_ports(std::vector<SwitchPort> prepared_before) {
+Expected<void> Switch::Impl::prepare_ports(std::vector<SwitchPort> prepared_before, bool has_time) {
   for (SwitchPort& port : ports.all()) {
     if (!port.config.vhost_user) continue;
     const auto same = std::ranges::find_if(prepared_before, [&](const SwitchPort& before) {
@@ -131,7 +131,7 @@ Expected<void> Switch::Impl::prepare_ports(std::vector<SwitchPort> prepared_befo
       adopt(port, std::move(same->port));
       continue;
     }
-    auto opened = prepare_vhost_user(port.config, host, link.estate(port.id));
+    auto opened = prepare_vhost_user(port.config, host, link.estate(port.id), has_time);
     if (opened) {
       adopt(port, std::move(*opened));
     } else if (port.config.text.empty()) {
@@ -144,7 +144,7 @@ Expected<void> Switch::Impl::prepare_ports(std::vector<SwitchPort> prepared_befo
 }
 
 /// All that can be made beforehand, by what has been changed at run time so far.
-Expected<void> Switch::Impl::prepare_all() {
+Expected<void> Switch::Impl::prepare_all(bool has_time) {
   changes_seen = changes.mark();
   changes.read();
   effective = apply_changes(loaded, changes.all());
@@ -152,7 +152,7 @@ Expected<void> Switch::Impl::prepare_all() {
   std::vector<SwitchPort> before = std::exchange(ports.all(), {});
   names = {};
   if (auto done = prepare_slow_path(); !done) return done;
-  return prepare_ports(std::move(before));
+  return prepare_ports(std::move(before), has_time);
 }
 
 /// The worker before us may have changed rules and ports since we made ourselves ready.
@@ -160,7 +160,7 @@ Expected<void> Switch::Impl::prepare_again_if_changed() {
   const auto slots = find_slots();
   if (!slots) return tl::unexpected(slots.error());
   if (changes.mark() == changes_seen && std::ranges::equal(*slots, ports.ids())) return {};
-  return prepare_all();
+  return prepare_all(false);
 }
 
 /// Nobody has checked of a port that was added at run time whether it can still be had: it must not keep the switch
@@ -217,7 +217,7 @@ Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::E
 
   auto impl = std::make_unique<Impl>(config, loop, link, std::move(*eal), std::move(*pool), std::move(*pmds));
   link.catch_up();
-  if (auto done = impl->prepare_all(); !done) return tl::unexpected(done.error());
+  if (auto done = impl->prepare_all(link.another_works()); !done) return tl::unexpected(done.error());
   impl->pmds.make_threads();
   return std::unique_ptr<Switch>(new Switch(std::move(impl)));
 }

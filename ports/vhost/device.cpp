@@ -173,6 +173,10 @@ Device::Done Device::prepare() {
   return rings_.prepare(std::make_shared<const GuestMemory>(std::move(*memory)), std::move(log));
 }
 
+void Device::touch_memory() const {
+  if (rings_.memory() != nullptr) rings_.memory()->touch();
+}
+
 Device::Done Device::take_over() {
   slots_.forget_strays();
   if (Done published = rings_.publish_prepared(); !published) return published;

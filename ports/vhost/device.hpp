@@ -78,6 +78,8 @@ class Device {
   /// second has PMDs go on where the rings stand by then. An error says why this connection cannot go on: reset() it.
   [[nodiscard]] Done prepare();
   [[nodiscard]] Done take_over();
+  /// Of what was prepared: so that no PMD has to stop for a page of the guest's once it is taken over.
+  void touch_memory() const;
 
   /// Rings of the guest's transmit queues that run: what the switch receives from.
   [[nodiscard]] std::vector<VhostQueue*> rx_queues();

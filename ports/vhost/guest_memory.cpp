@@ -103,6 +103,10 @@ std::uint64_t GuestMemory::guest_phys(std::uint64_t userspace_addr, std::uint64_
   return fallback;
 }
 
+void GuestMemory::touch() const {
+  for (const Entry& e : entries_) e.mapping->touch();
+}
+
 bool GuestMemory::lost() const {
   return std::any_of(entries_.begin(), entries_.end(), [](const Entry& e) { return e.mapping->lost(); });
 }

@@ -72,6 +72,8 @@ class GuestMemory {
   [[nodiscard]] std::uint64_t guest_phys(std::uint64_t userspace_addr, std::uint64_t fallback) const;
 
   [[nodiscard]] std::span<const Entry> entries() const { return entries_; }
+  /// Has all of it that the guest has used in our page tables.
+  void touch() const;
   /// True once a mapping was cut off under us.
   [[nodiscard]] bool lost() const;
   /// Writes to this eventfd when that happens; it must outlive every access to the memory.

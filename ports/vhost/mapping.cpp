@@ -1,10 +1,14 @@
 #include "ports/vhost/mapping.hpp"
 
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -65,7 +69,26 @@ tl::expected<std::shared_ptr<Mapping>, std::string> Mapping::map(UniqueFd fd, st
                             static_cast<off_t>(offset - skipped));
   if (base == MAP_FAILED) return tl::unexpected("it cannot be mapped: " + error_text());
   ::madvise(base, mapped, MADV_DONTDUMP);  // a core dump of the switch is to hold no guest's memory
-  return std::shared_ptr<Mapping>(new Mapping(std::move(fd), *file, static_cast<std::uint8_t*>(base), mapped, skipped));
+  return std::shared_ptr<Mapping>(
+      new Mapping(std::move(fd), *file, offset - skipped, static_cast<std::uint8_t*>(base), mapped, skipped));
+}
+
+void Mapping::touch() const {
+  struct statfs system {};
+  // Only where holes can be told from pages. Huge pages are few, and soon met.
+  if (::fstatfs(fd_.get(), &system) != 0 || system.f_type != TMPFS_MAGIC) return;
+  // A descriptor of our own: the file position of the one that was shared is the front end's as well.
+  const UniqueFd own(::open(("/proc/self/fd/" + std::to_string(fd_.get())).c_str(), O_RDWR | O_CLOEXEC));
+  const auto end = static_cast<off_t>(begin_ + mapped_);
+  for (auto at = static_cast<off_t>(begin_); own && at < end;) {
+    const off_t data = ::lseek(own.get(), at, SEEK_DATA);
+    if (data < 0 || data >= end) return;
+    const off_t hole = ::lseek(own.get(), data, SEEK_HOLE);
+    if (hole < 0) return;
+    at = std::min(hole, end);
+    // Fails where the file has been cut off, and on kernels before 5.14: what is not touched now is later.
+    ::madvise(base_ + (data - static_cast<off_t>(begin_)), static_cast<std::size_t>(at - data), MADV_POPULATE_WRITE);
+  }
 }
 
 Mapping::~Mapping() {

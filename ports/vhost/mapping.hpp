@@ -46,17 +46,22 @@ class Mapping {
   [[nodiscard]] bool same_file(const SharedFile& file) const {
     return file_.device == file.device && file_.inode == file.inode;
   }
+  /// Has what the guest has used of it in our page tables, so that no PMD has to stop for a page later. Takes 50 to
+  /// 80 ms for a GiB; makes no page that is not there.
+  void touch() const;
   [[nodiscard]] bool lost() const { return guard_->lost(); }
   void notify_when_lost(int eventfd) { guard_->notify(eventfd); }
 
  private:
-  Mapping(UniqueFd fd, const SharedFile& file, std::uint8_t* base, std::size_t mapped, std::size_t skipped)
-      : fd_(std::move(fd)), file_(file), base_(base), mapped_(mapped), skipped_(skipped) {
+  Mapping(UniqueFd fd, const SharedFile& file, std::uint64_t begin, std::uint8_t* base, std::size_t mapped,
+          std::size_t skipped)
+      : fd_(std::move(fd)), file_(file), begin_(begin), base_(base), mapped_(mapped), skipped_(skipped) {
     guard_.emplace(base, mapped);
   }
 
   UniqueFd fd_;
   SharedFile file_;
+  std::uint64_t begin_;  ///< of what is mapped, in the file
   std::uint8_t* base_;
   std::size_t mapped_;
   std::size_t skipped_;  ///< from the block's start to the byte that was asked for

@@ -40,6 +40,7 @@ struct VhostPortOptions {
   std::uint32_t queue_size = kMaxRingSize;           ///< the largest ring that a guest may set up
   mode_t socket_permissions = 0660;                  ///< of a server's socket: QEMU often runs as another user
   std::chrono::milliseconds message_deadline{1000};  ///< for the rest of a message that has begun
+  bool has_time = false;                             ///< to prepare itself: another process serves the guest meanwhile
 };
 
 /// At most so many in a row, then a few a second: a peer must not fill the disk through the log, nor keep the slow path

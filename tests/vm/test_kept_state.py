@@ -7,10 +7,11 @@ import json
 import os
 import pathlib
 import signal
-import time
 
 import pytest
 
+import hugepages
+import vmgen
 from hostile import HostileGuest
 from process import wait_until
 from switch import BINARY, Switch, vhost_port
@@ -26,6 +27,22 @@ def mac(name: str) -> str:
 
 def frame(to: str, source: str, number: int) -> bytes:
     return (bytes.fromhex((BROADCAST if to == "all" else mac(to)) + mac(source) + "88b5") + number.to_bytes(4, "big")).ljust(60, b"\0")
+
+
+def replace_worker(switch: Switch, how: str) -> None:
+    pid = switch.worker_pid
+    if how == "upgrade":
+        switch.cli("upgrade", "--binary", BINARY)
+    else:
+        switch.deaths_expected += 1
+        os.kill(pid, signal.SIGKILL)
+
+    def followed():
+        with contextlib.suppress(OSError, ValueError):
+            return switch.worker_pid != pid
+    wait_until(followed, "another worker answers", 30)
+    if how == "standby":
+        assert "takes over" in switch.log()
 
 
 class Site:
@@ -78,19 +95,7 @@ class Site:
         wait_until(ready, "another worker stands by", 30)
 
     def replace_worker(self) -> None:
-        pid = self.switch.worker_pid
-        if self.how == "upgrade":
-            self.switch.cli("upgrade", "--binary", BINARY)
-        else:
-            self.switch.deaths_expected += 1
-            os.kill(pid, signal.SIGKILL)
-
-        def followed():
-            with contextlib.suppress(OSError, ValueError):
-                return self.switch.worker_pid != pid
-        wait_until(followed, "another worker answers", 30)
-        if self.how == "standby":
-            assert "takes over" in self.switch.log()
+        replace_worker(self.switch, self.how)
 
     def counts(self) -> dict:
         ports = self.switch.wait_at_rest()
@@ -111,19 +116,18 @@ def test_a_known_pair_is_not_flooded(site):
     site.guests["a"].send(frame("all", "a", 0))
     site.pass_frame("a", "b")
     site.pass_frame("b", "a")
-    heard = time.monotonic()
     before = site.switch.fdb()
     assert set(before.values()) == {"a", "b"}
+
+    def old() -> bool:
+        return min(entry["age_seconds"] for entry in site.switch.rpc("fdb")["fdb"]) > 1
     for _ in range(2):
+        wait_until(old, "addresses have not been heard for a while", 30)
         site.replace_worker()
         assert site.switch.fdb() == before
-        asked = time.monotonic()
-        ages = [entry["age_seconds"] for entry in site.switch.rpc("fdb")["fdb"]]
-        # Two processes' measures of a second may differ in the fourth place.
-        assert min(ages) >= 0.99 * (asked - heard), "addresses are as old as they were"
+        assert old(), "addresses are as old as they were"
         site.guests["c"].received()
         site.pass_frame("b", "a")
-        heard = time.monotonic()
         site.number += 1
         mark = frame("all", "a", site.number)
         site.guests["a"].send(mark)
@@ -148,6 +152,29 @@ def test_counters_go_on(site):
     assert site.counts() == since, "what was cleared stays so"
     site.pass_frame("a", "b")
     assert site.counts()["b"][0] == 2
+
+
+@pytest.mark.parametrize("how", ["crash", "upgrade"])
+def test_every_frame_stays_accounted_for(place, how):
+    times = 3
+    ports = [vhost_port(f"vm{i}", place / f"vm{i}.sock") for i in range(2)]
+    with hugepages.reserved(vmgen.HUGEPAGES), Switch(place, {"ports": ports}) as switch:
+        switch.wait_ready()
+        with vmgen.Vmgen(place, [f"path={place}/vm{i}.sock" for i in range(2)], "--rate", 2_000, "--flows", 10, "--duration", 0) as vms:
+            vms.wait_sending()
+            for _ in range(times):
+                before = switch.ports()
+                wait_until(lambda: all(port["tx_packets"] > before[name]["tx_packets"] + 500 for name, port in switch.ports().items()),
+                           "frames reach both VMs", 30)
+                replace_worker(switch, how)
+            vms.signal(signal.SIGTERM)
+            vms.wait_report()
+        ports = switch.wait_at_rest()
+        drops = switch.drops()
+        taken, given = (sum(port[key] for port in ports.values()) for key in ("rx_packets", "tx_packets"))
+        missing = taken - given - sum(drops.values())
+        # A worker that is killed has at most a burst of each queue in hand, some of it already given.
+        assert 0 <= missing <= (2 * 32 * times if how == "crash" else 0), (ports, drops)
 
 
 def rules(switch: Switch) -> list[str]:
@@ -214,6 +241,32 @@ def test_a_port_that_is_renamed_keeps_its_guest_its_counters_and_addresses(place
         assert set(site.switch.fdb().items()) == {((0, "02:00:00:00:00:61"), "b"), ((0, "02:00:00:00:00:62"), "a")}
         site.pass_frame("b", "a")
         assert site.switch.log().count("front end connected") == 3
+
+
+def test_a_new_version_that_fails_when_it_has_the_ports_already_leaves_them_as_they_were(place):
+    with upgradable(place) as site:
+        site.switch.cli("rule", "add", "priority=9,in_port=c,actions=drop")
+        site.pass_frame("b", "a")
+        site.pass_frame("a", "b")
+        known = site.switch.fdb()
+        ports = list(site.switch.ports())
+        # A device is opened when guests are served already: there is no such file.
+        site.config["ports"] = [{"name": "p", "type": "pcap", "rx": str(place / "none.pcap")}, *site.config["ports"][:2]]
+        site.config["ports"][1]["name"] = "renamed"
+        site.write_config()
+        site.switch.deaths_expected += 2  # the new one, and the old one, of whose ports nobody can know how they are
+        refused = site.switch.cli("upgrade", check=False)
+        # On a busy machine it may be killed for its slowness before it gets there: that is the same to all others.
+        assert refused.returncode == 1 and ("none.pcap" in refused.stderr or "in time" in refused.stderr), refused
+
+        def followed():
+            with contextlib.suppress(OSError, ValueError):
+                return list(site.switch.ports())
+        assert wait_until(followed, "a worker answers", 30) == ports
+        assert site.switch.fdb() == known and rules(site.switch) == ["priority=9,in_port=c actions=drop"]
+        site.pass_frame("b", "a")
+        site.pass_frame("c", "b")
+        assert site.switch.log().count("front end connected") == 3, "the guests have noticed nothing"
 
 
 def test_of_a_port_that_the_configuration_has_no_more_nothing_is_left(place):

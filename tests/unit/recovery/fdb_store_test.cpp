@@ -160,20 +160,6 @@ TEST_F(FdbStoreTest, of_more_than_the_limit_the_latest_stay) {
   EXPECT_EQ(left(*memory_), known(next));
 }
 
-TEST_F(FdbStoreTest, what_another_has_written_meanwhile_is_written_over) {
-  Fdb fdb(options(), FdbStore(*memory_, {}));
-  for (unsigned i = 0; i < 5; ++i) fdb.learn(key(i), 1, kSecond);
-  {
-    Fdb other(options(), FdbStore(*memory_, {}));
-    other.take_up(kSecond, [](FdbKey what, PortId) { return what == key(2); });
-    for (unsigned i = 10; i < 20; ++i) other.learn(key(i), 2, 2 * kSecond);
-  }
-  fdb.write_down();
-  EXPECT_EQ(left(*memory_), known(fdb));
-  for (const Deed& deed : deeds(100, 3)) deed(fdb);
-  EXPECT_EQ(left(*memory_), known(fdb));
-}
-
 TEST_F(FdbStoreTest, entries_of_ports_that_are_gone_or_no_longer_carry_the_vlan_are_dropped) {
   control::SlowPathOptions path;
   path.fdb_memory = &*memory_;
