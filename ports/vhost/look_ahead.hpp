@@ -5,12 +5,15 @@
 // what is here and was not used is looked up again by whoever goes on from that position.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <type_traits>
 
 #include "ports/frame.hpp"
 #include "ports/vhost/chain.hpp"
 #include "ports/vhost/copy.hpp"
+#include "ports/vhost/vring.hpp"
 
 namespace sluice::ports::vhost {
 
@@ -38,27 +41,49 @@ class LookAhead {
   std::array<Buffer, kBurstSize> buffers_;
 };
 
+/// Whether a frame in this buffer begins a cache line, so that its virtio-net header is at the end of another: DPDK's
+/// drivers keep it in an mbuf's headroom.
+[[nodiscard]] inline bool header_is_apart(const Vring& vring, const Buffer& buffer) {
+  return (reinterpret_cast<std::uintptr_t>(buffer.data) + vring.net_header_size) % kCacheLine == 0;
+}
+
+/// Sends for what will be read of a guest's frame first. The header is not, if it can say nothing.
+inline void send_for(const Vring& vring, const Buffer& buffer,
+                     std::integral_constant<Direction, Direction::from_driver>) {
+  const std::uint8_t* const first = buffer.data + (vring.tx_csum ? 0 : vring.net_header_size);
+  prefetch_to_read(first);
+  // The second line: if the frame has one.
+  const std::uint8_t* const last = buffer.data + buffer.size - 1;
+  prefetch_to_read(std::min(first + kCacheLine, last));
+}
+
+/// Sends for what will be written first. The line of a header that is apart mostly says already what it is to say:
+/// it stays with the guest's core as well.
+inline void send_for(const Vring& vring, const Buffer& buffer,
+                     std::integral_constant<Direction, Direction::to_driver>) {
+  if (header_is_apart(vring, buffer)) {
+    prefetch_to_read(buffer.data);
+  } else {
+    prefetch_to_write(buffer.data);
+  }
+  prefetch_to_write(buffer.data + kCacheLine);
+}
+
 /// Finds the ring's next chain and sends for its first bytes; false if there is none, or it is not plain. The loops
 /// that use buffers find one more for each they use: a core waits for only so many cache lines at a time.
 template <Direction direction, typename Ring>
-bool find_buffer(Ring& ring, LookAhead& ahead, unsigned& region_hint) {
+bool find_buffer(const Vring& vring, Ring& ring, LookAhead& ahead, unsigned& region_hint) {
   Buffer& buffer = ahead.back();
   if (!ring.more() || !ring.take_plain(buffer, direction, region_hint)) return false;
-  if constexpr (direction == Direction::to_driver) {
-    prefetch_to_write(buffer.data);
-    prefetch_to_write(buffer.data + kCacheLine);
-  } else {
-    __builtin_prefetch(buffer.data);
-    __builtin_prefetch(buffer.data + kCacheLine);
-  }
+  send_for(vring, buffer, std::integral_constant<Direction, direction>());
   ahead.push();
   return true;
 }
 
 /// As many as there is room for.
 template <Direction direction, typename Ring>
-void find_buffers(Ring& ring, LookAhead& ahead, unsigned& region_hint) {
-  while (ahead.size() != kBurstSize && find_buffer<direction>(ring, ahead, region_hint)) continue;
+void find_buffers(const Vring& vring, Ring& ring, LookAhead& ahead, unsigned& region_hint) {
+  while (ahead.size() != kBurstSize && find_buffer<direction>(vring, ring, ahead, region_hint)) continue;
 }
 
 }  // namespace sluice::ports::vhost

@@ -100,7 +100,9 @@ class FrameMaker {
     Frame* const frame = begin(buffer.size);
     if (frame == nullptr) return;
     NetHeader header{};
-    std::memcpy(&header, buffer.data, kLegacyNetHeaderSize);  // the bytes behind that are the driver's to read only
+    // Not negotiated, it says nothing (section 5.1.6.2), and may be on a line of its own, in the guest's cache.
+    if (vring_.tx_csum)
+      std::memcpy(&header, buffer.data, kLegacyNetHeaderSize);  // behind that it is ours to write only
     const std::uint8_t* const bytes = buffer.data + vring_.net_header_size;
     copy_bytes(frame->head, bytes, frame->head_size);
     frame->rest = &burst_.segments[burst_.segment_count];
@@ -216,14 +218,14 @@ void receive_from(VhostQueue& queue, const Vring& vring, Burst& burst, PortCount
   while (frames.packets() != kBurstSize && burst.segment_count != Burst::kSegments) {
     if (ahead.size() == 0) {
       if (!ring.more()) break;
-      find_buffers<Direction::from_driver>(ring, ahead, queue.region_hint);
+      find_buffers<Direction::from_driver>(vring, ring, ahead, queue.region_hint);
       if (ahead.size() == 0 && !receive_chain(ring, queue, burst, frames)) break;
       continue;
     }
     burst.borrowed[burst.borrowed_count++] = Borrowed{ahead.front().id, 1};
     frames.add(ahead.front());
     ahead.pop();
-    find_buffer<Direction::from_driver>(ring, ahead, queue.region_hint);
+    find_buffer<Direction::from_driver>(vring, ring, ahead, queue.region_hint);
   }
   const RingPosition taken = ring.position(ahead.size());
   if (burst.borrowed_count == 0) {  // heads that do not exist are behind us, and nothing will be released

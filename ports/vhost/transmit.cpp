@@ -66,15 +66,30 @@ HeaderWords net_header(const Vring& vring, const Frame& frame, std::uint16_t cha
           offload.csum_offset | num_buffers};
 }
 
-/// To where all of it has room in one place.
-void write_frame(const Vring& vring, const Frame& frame, const Buffer& buffer) {
-  const HeaderWords header = net_header(vring, frame, 1);
-  std::uint8_t* to = buffer.data;
+void write_header(const Vring& vring, const HeaderWords& header, std::uint8_t* to) {
   std::memcpy(to, &header.low, sizeof header.low);
   if (vring.net_header_size == kNetHeaderSize) [[likely]] {
     std::memcpy(to + sizeof header.low, &header.high, sizeof header.high);
   } else {
     std::memcpy(to + sizeof header.low, &header.high, kLegacyNetHeaderSize - sizeof header.low);
+  }
+}
+
+/// Whether a header that is there is this one; of a legacy one, which is shorter, it is not known.
+bool says(const HeaderWords& header, const std::uint8_t* there) {
+  HeaderWords words;
+  std::memcpy(&words.low, there, sizeof words.low);
+  std::memcpy(&words.high, there + sizeof words.low, sizeof words.high);
+  return words.low == header.low && words.high == header.high;
+}
+
+/// To where all of it has room in one place.
+void write_frame(const Vring& vring, const Frame& frame, const Buffer& buffer) {
+  const HeaderWords header = net_header(vring, frame, 1);
+  std::uint8_t* to = buffer.data;
+  // A line that is not written need not be fetched from the guest's core again and again.
+  if (!header_is_apart(vring, buffer) || vring.net_header_size != kNetHeaderSize || !says(header, to)) {
+    write_header(vring, header, to);
   }
   to += vring.net_header_size;
   copy_bytes(to, frame.head, frame.head_size);
@@ -131,7 +146,7 @@ class Transmitter {
     write_frame(vring_, frame, ahead_.front());
     ring_.use(UsedChain{ahead_.front().id, 1, need});
     ahead_.pop();
-    find_buffer<Direction::to_driver>(ring_, ahead_, queue_.region_hint);
+    find_buffer<Direction::to_driver>(vring_, ring_, ahead_, queue_.region_hint);
     return Placed::yes;
   }
 
@@ -146,7 +161,7 @@ class Transmitter {
  private:
   void look_again() {
     ring_.look();
-    find_buffers<Direction::to_driver>(ring_, ahead_, queue_.region_hint);
+    find_buffers<Direction::to_driver>(vring_, ring_, ahead_, queue_.region_hint);
   }
 
   RingPosition show_used() {
