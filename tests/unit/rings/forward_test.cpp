@@ -152,6 +152,54 @@ TYPED_TEST(Forward, any_layout_arrives_byte_for_byte_in_order_and_nothing_else_i
   }
 }
 
+TYPED_TEST(Forward, a_header_says_what_it_is_to_say_wherever_it_lies_and_whatever_was_there) {
+  const NetHeader plain{0, 0, 0, 0, 0, 0, 1};
+  const NetHeader partial{1, 0, 0, 0, 34, 16, 1};
+  NetHeader garbage;
+  std::memset(static_cast<void*>(&garbage), 0xff, sizeof garbage);
+  // Each differs from `plain` in one field, or in all.
+  const std::vector<NetHeader> stale{plain,
+                                     partial,
+                                     garbage,
+                                     {1, 0, 0, 0, 0, 0, 1},
+                                     {0, 1, 0, 0, 0, 0, 1},
+                                     {0, 0, 0, 1, 0, 0, 1},
+                                     {0, 0, 0, 0, 1, 0, 1},
+                                     {0, 0, 0, 0, 0, 1, 1},
+                                     {0, 0, 0, 0, 0, 0, 0},
+                                     {0, 0, 0, 0, 0, 0, 2}};
+  Guest a, b;
+  typename TypeParam::Tx tx(a, 128);
+  typename TypeParam::Rx rx(b, 128);
+  for (const bool checksums : {false, true}) {
+    tx.vring.tx_csum = rx.vring.rx_csum = checksums;
+    for (const NetHeader& sent : {plain, partial, garbage}) {
+      if (checksums && sent.flags == garbage.flags) continue;  // refused
+      for (const NetHeader& was : stale) {
+        for (const std::uint64_t before : {12U, 11U, 0U, 40U}) {  // of the frame: it begins a line, or not
+          const std::uint64_t to = b.allocate(256) + 64 - before;
+          std::memcpy(b.at(to), &was, sizeof was);
+          ASSERT_TRUE(rx.add({{to, 128, true}}));
+          const std::uint64_t from = a.allocate(12 + 60);
+          std::memcpy(a.at(from), &sent, sizeof sent);
+          ASSERT_TRUE(tx.add({{from, 12 + 60}}));
+          receive(tx.queue, *this->burst, this->in);
+          ASSERT_EQ(this->burst->count, 1U);
+          Frame* frame = this->burst->frames.data();
+          frame->outputs = 1;
+          transmit(rx.queue, {&frame, 1}, this->out);
+          release(tx.queue, *this->burst);
+          this->burst->clear();
+          ASSERT_TRUE(rx.used());
+          ASSERT_TRUE(tx.used());
+          const NetHeader& expected = checksums && sent.flags == 1 ? partial : plain;
+          EXPECT_EQ(std::memcmp(b.at(to), &expected, sizeof expected), 0) << "frame " << before << " behind the buffer";
+        }
+      }
+    }
+  }
+}
+
 TYPED_TEST(Forward, every_written_page_is_in_the_dirty_log) {
   Random rng{std::mt19937(7)};
   Guest a, b;
