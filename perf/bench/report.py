@@ -14,7 +14,6 @@ from run import Run
 from verdict import at_most
 from work import Work
 
-SATURATED = 0.95  # a PMD that is busy for a smaller share of its time could do more: the VMs were the limit
 README = machine.PROJECT / "perf" / "README.md"
 BEGIN, END = "<!-- table -->", "<!-- /table -->"  # the last table is shown between them
 CONTENDERS = ("Sluice", "OVS-DPDK", "testpmd")
@@ -100,4 +99,6 @@ def _rate(runs: list[Run], work: str, contender: str) -> str:
     if not of(runs, work, contender):
         return "–"
     pps, bps, busy = (statistics.median(of(runs, work, contender, field)) for field in ("pps", "bps", "busy"))
-    return f"{pps / 1e6:.2f}, {bps / 1e9:.1f}{'' if busy >= SATURATED else f' (generator; PMD busy {busy:.0%})'}"
+    limits = of(runs, work, contender, "limit")
+    generator = limits.count("generator") > len(limits) / 2
+    return f"{pps / 1e6:.2f}, {bps / 1e9:.1f}{f' (generator; PMD busy {busy:.0%})' if generator else ''}"
