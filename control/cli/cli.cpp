@@ -3,15 +3,20 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "control/cli/commands.hpp"
 #include "control/cli/style.hpp"
+#include "control/rules/nearest.hpp"
 
 namespace sluice::control {
 namespace {
@@ -26,8 +31,24 @@ std::string full_name(const CLI::App& app) {
   return app.get_parent() == nullptr ? app.get_name() : full_name(*app.get_parent()) + " " + app.get_name();
 }
 
+/// CLI11 misses a subcommand where there is a word that is none, and does not say which.
+std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App& command = innermost(app);
+  std::vector<std::string> known;
+  // Those of no group are not for people.
+  for (const CLI::App* sub : command.get_subcommands([](const CLI::App* s) { return !s->get_group().empty(); })) {
+    known.push_back(sub->get_name());
+  }
+  const std::vector<std::string> rest = command.remaining();
+  const auto word = std::ranges::find_if(rest, [](const std::string& w) { return !w.starts_with('-'); });
+  if (known.empty() || word == rest.end()) return error.what();
+  const std::vector<std::string_view> names(known.begin(), known.end());
+  return fmt::format("'{}' is no command of '{}'{}; there are {}", *word, full_name(command),
+                     did_you_mean(*word, names), fmt::join(known, ", "));
+}
+
 int usage(const CLI::App& app, const CLI::ParseError& error) {
-  fail(error.what());
+  fail(what_is_wrong(app, error));
   fmt::print(stderr, "Try '{} --help'.\n", full_name(innermost(app)));
   return kUsage;
 }

@@ -114,8 +114,10 @@ TEST(CliUsageTest, what_is_not_understood_exits_2_and_points_to_the_help) {
   const std::vector<std::pair<std::vector<const char*>, const char*>> cases{
       {{}, "Try 'sluice --help'."},
       {{"nonsense"}, "Try 'sluice --help'."},
+      {{"nonsense"}, "'nonsense' is no command of 'sluice'; there are run, check, "},
       {{"show"}, "Try 'sluice show --help'."},
       {{"show", "port"}, "Try 'sluice show --help'."},
+      {{"show", "port"}, "'port' is no command of 'sluice show'; did you mean ports?; there are status, ports, "},
       {{"show", "ports", "--jsn"}, "Try 'sluice show ports --help'."},
       {{"show", "ports", "--watch", "soon"}, "Try 'sluice show ports --help'."},
       {{"show", "ports", "--watch", "0"}, "Try 'sluice show ports --help'."},
