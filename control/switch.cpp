@@ -50,6 +50,8 @@ Switch::Impl::Impl(const Config& c, ports::EventLoop& l, KeeperLink& k, ports::E
       started(std::chrono::steady_clock::now()) {
   host.loop = &loop;
   host.wait_for_pmds = [this] { pmds.wait(); };
+  // Who waits for a PMD that does not get on does not stand still: the PMD does.
+  pmds.when_waiting([this] { beat(); });
   host.log = port_log();
 }
 

@@ -21,7 +21,6 @@
 namespace sluice::control {
 
 class KeeperLink;
-struct Heartbeat;
 
 struct PortReport {
   std::uint16_t id;
@@ -115,7 +114,7 @@ class Switch {
   /// Once this worker is the one that goes on: ports that the one before had and this one has not are gone for good.
   void abandon_other_ports();
   /// Shows the keeper that the control thread works, and how far the PMDs are.
-  void beat(Heartbeat& heartbeat) const;
+  void beat() const;
 
   ~Switch();
   Switch(const Switch&) = delete;

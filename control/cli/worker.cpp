@@ -106,8 +106,8 @@ void Worker::work() {
                          switch_methods(operations));
   loop_.watch(link_.fd(), EPOLLIN, [this](std::uint32_t) { obey(); });
   const auto beat = std::min<std::chrono::nanoseconds>(kLongestBeat, config_.recovery.hang_timeout / 16);
-  switch_->beat(link_.heartbeat());
-  if (beat.count() > 0) loop_.every(beat, [this] { switch_->beat(link_.heartbeat()); });
+  switch_->beat();
+  if (beat.count() > 0) loop_.every(beat, [this] { switch_->beat(); });
   link_.report(Saying::running);
   calm_down();
   switch_->abandon_other_ports();

@@ -40,6 +40,7 @@ struct Switch::Impl {
        PmdSet pmds);
   ~Impl();
 
+  void beat() const;
   [[nodiscard]] Expected<std::vector<unsigned>> find_slots() const;
   [[nodiscard]] Expected<void> prepare_all(bool has_time);
   [[nodiscard]] Expected<void> prepare_slow_path();

@@ -90,8 +90,11 @@ void Switch::abandon_other_ports() {
     impl_->host.log(ports::Severity::error, noted.error().message);
 }
 
-void Switch::beat(Heartbeat& heartbeat) const {
-  const auto& members = impl_->pmds.members();
+void Switch::beat() const { impl_->beat(); }
+
+void Switch::Impl::beat() const {
+  Heartbeat& heartbeat = link.heartbeat();
+  const auto& members = pmds.members();
   for (std::size_t i = 0; i < members.size(); ++i) {
     // relaxed: each is a number for itself.
     heartbeat.pmds[i].loop.store(members[i].pmd->loop().value(), std::memory_order_relaxed);

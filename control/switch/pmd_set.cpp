@@ -80,6 +80,7 @@ void PmdSet::wait() const {
       std::this_thread::sleep_for(kLook);
       if (members_[i].thread == nullptr || std::chrono::steady_clock::now() < patience) continue;
       members_[i].thread->interrupt();  // a peer may hold it up; see interrupt_stalled()
+      if (waiting_) waiting_();
       patience += kPatience;
     }
   }

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -75,8 +76,10 @@ class PmdSet {
   void use(const std::vector<PortQueues>& ports);
   /// What was counted for the queues of a port that is in use no more goes, so that its id begins anew.
   void forget(flowtable::PortId port);
-  /// Returns when every PMD has finished a loop, or is outside of one.
+  /// Returns when every PMD has finished a loop, or is outside of one. It waits for as long as that takes, and calls
+  /// what when_waiting() was given now and then.
   void wait() const;
+  void when_waiting(std::function<void()> call) { waiting_ = std::move(call); }
   /// Signals PMDs whose loop has not advanced since the last call: a peer may hold one up in its eventfd write.
   void interrupt_stalled();
 
@@ -120,6 +123,7 @@ class PmdSet {
   std::map<flowtable::PortId, std::unique_ptr<datapath::TxLock>> locks_;
   std::map<QueueId, std::unique_ptr<datapath::QueueCounters>> queue_counters_;
   std::vector<std::uint64_t> last_loops_;
+  std::function<void()> waiting_;
 };
 
 }  // namespace sluice::control

@@ -5,9 +5,11 @@ How long traffic stops is measured elsewhere (perf/): here is only what holds on
 """
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import signal
+import threading
 
 import pytest
 
@@ -112,13 +114,43 @@ def test_a_worker_that_stands_by_takes_over(place):
         assert "takes over" in t.switch.log()
 
 
+def pmd_of(pid: int) -> int:
+    """The thread of a worker's only PMD."""
+    (pmd,) = [thread for thread in os.listdir(f"/proc/{pid}/task")
+              if pathlib.Path(f"/proc/{pid}/task/{thread}/comm").read_text() == "pmd-1\n"]
+    return int(pmd)
+
+
+def hold(thread: int) -> None:
+    """Stops one thread, and not its process, as a debugger would, for the rest of its life."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    seize, interrupt, wall = 0x4206, 0x4207, 0x40000000  # ptrace(2), waitpid(2)
+    for request in (seize, interrupt):
+        assert libc.ptrace(request, thread, None, None) == 0, os.strerror(ctypes.get_errno())
+    os.waitpid(thread, wall)
+    # A process is not gone before whoever traces its threads has seen their ends.
+    threading.Thread(target=os.waitpid, args=(thread, wall), daemon=True).start()
+
+
+def test_a_pmd_that_stands_is_found_also_while_the_control_thread_waits_for_it(place):
+    with trial(place) as t:
+        t.switch.cli("port", "add", "name=other", "type=null")
+        pid = t.worker()["pid"]
+        t.switch.deaths_expected += 1
+        hold(pmd_of(pid))
+        with contextlib.suppress(OSError, ValueError):
+            t.switch.rpc("port_del", name="other")  # waits for the PMD to let go of the port
+        t.wait_other_worker(pid)
+        t.wait_traffic()
+        t.report()
+        assert "PMD 0 has stood still for 1000 ms" in t.switch.log()
+
+
 def test_a_stopped_pmd_is_a_crash(place):
     with trial(place) as t:
         pid = t.worker()["pid"]
         t.switch.deaths_expected += 1
-        (pmd,) = [thread for thread in os.listdir(f"/proc/{pid}/task")
-                  if pathlib.Path(f"/proc/{pid}/task/{thread}/comm").read_text() == "pmd-1\n"]
-        os.kill(int(pmd), signal.SIGSTOP)
+        os.kill(pmd_of(pid), signal.SIGSTOP)
         t.wait_other_worker(pid)
         t.wait_traffic()
         t.report()
