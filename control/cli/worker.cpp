@@ -87,7 +87,7 @@ Expected<void> Worker::run() {
   }
   link_.take_over();
   // The keeper has made us urgent with that word; what we start, the slow path, is urgent too.
-  const auto taken = switch_->take_up();
+  auto taken = switch_->take_up();
   ordinary_.apply(0);
   if (!taken) return taken;
   if (auto opened = switch_->open_devices(); !opened) {
