@@ -22,6 +22,9 @@ using ports::PortCounters;
 
 bool Pmd::State::run_once(std::uint64_t now) {
   const std::uint64_t start = rte_rdtsc();
+  // What lies between two loops belongs to the first: a pause, or a sleep, follows one that had no work.
+  (worked ? counters.busy_cycles : counters.idle_cycles).add(start - counted_until);
+  counted_until = start;
   loop.enter();
   // seq_cst: behind enter(), see grace.hpp.
   const PortView* now_view = ports.load(std::memory_order_seq_cst);
@@ -37,18 +40,21 @@ bool Pmd::State::run_once(std::uint64_t now) {
   bool busy = false;
   if (view != nullptr && mask_view != nullptr) {
     busy = carry_out_commands();
+    if (busy) counted_until = rte_rdtsc();
     for (const PolledQueue& polled : view->rx) busy |= poll(polled);
   }
   notifier.notify();
   loop.leave();
-  (busy ? counters.busy_cycles : counters.idle_cycles).add(rte_rdtsc() - start);
+  counted_until = rte_rdtsc();
+  (busy ? counters.busy_cycles : counters.idle_cycles).add(counted_until - start);
+  worked = busy;
   return busy;
 }
 
-/// One burst of one queue, from receive to transmit.
+/// One burst of one queue, from receive to transmit. Looking at queues that had nothing is counted with the next that
+/// has something: the clock is read where there is something to count alone.
 bool Pmd::State::poll(const PolledQueue& polled) {
   if (polled.port >= mask_view->ports.size()) return false;  // the slow path has yet to hear of the port
-  const std::uint64_t start = rte_rdtsc();
   polled.queue.receive(burst, counters_of(polled.port));
   if (burst.count == 0 && burst.borrowed_count == 0) return false;
   const unsigned frames = burst.count;
@@ -60,7 +66,9 @@ bool Pmd::State::poll(const PolledQueue& polled) {
   counters.packets.add(frames);
   polled.counters->batches.add(1);
   polled.counters->packets.add(frames);
-  polled.counters->busy_cycles.add(rte_rdtsc() - start);
+  const std::uint64_t now = rte_rdtsc();
+  polled.counters->busy_cycles.add(now - counted_until);
+  counted_until = now;
   return true;
 }
 

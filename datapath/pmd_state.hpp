@@ -2,6 +2,8 @@
 // touches those). For pmd.cpp and pmd_commands.cpp only.
 #pragma once
 
+#include <rte_cycles.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -83,6 +85,8 @@ struct Pmd::State {
   const MaskView* mask_view = nullptr;
   std::size_t sharing_ports = 0;  ///< what is bounded is shared between so many
   std::uint64_t now_ns = 0;
+  bool worked = false;                        ///< the loop before this one
+  std::uint64_t counted_until = rte_rdtsc();  ///< what came before is in a counter of cycles
 
   std::uint64_t arrivals = 0;  ///< frames that ever came
   ports::Burst burst;
