@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -144,6 +145,12 @@ void Keeper::watch(Worker& worker) {
   loop_.watch(worker.process.pid_fd(), EPOLLIN, [this, &worker](std::uint32_t) { died(worker); });
 }
 
+void Keeper::unwatch(const Worker& worker) {
+  loop_.unwatch(worker.process.socket());
+  loop_.unwatch(worker.process.pid_fd());
+  for (const ports::UniqueFd& pmd : worker.pmds) loop_.unwatch(pmd.get());
+}
+
 void Keeper::on_socket(Worker& worker, std::uint32_t events) {
   if ((events & EPOLLOUT) != 0 && !worker.process.flush()) loop_.rewatch(worker.process.socket(), EPOLLIN);
   // Closed: it is about to be dead, which its pidfd says. Until then there is nothing to wait for here.
@@ -214,6 +221,7 @@ void Keeper::now_running(Worker& worker) {
     arm(stage_timer_, kProof, &Keeper::proven);
   }
   adopt_settings(*active_);
+  watch_pmds(*active_);
   standstill_.reset();
   if (!std::exchange(ever_running_, true)) manager_.ready();
   if (stage_ == Stage::none) start_standby();
@@ -230,18 +238,50 @@ void Keeper::adopt_settings(const Worker& worker) {
   looking_ = loop_.every(options_.recovery.hang_timeout / kLooks, [this] { look(); });
 }
 
+/// A process that is killed has died when all that it had is taken down, which may take the kernel tens of
+/// milliseconds, or a core dump's time. None of its threads does anything any more long before: its PMDs, which never
+/// end by themselves, are gone at once.
+void Keeper::watch_pmds(Worker& worker) {
+  worker.pmds.clear();
+  for (const auto& pmd : shared_->heartbeats[worker.heartbeat].pmds) {
+    const auto thread = static_cast<int>(pmd.thread.load(std::memory_order_relaxed));
+    ports::UniqueFd fd = thread == 0 ? ports::UniqueFd() : worker.process.thread_fd(thread);
+    if (!fd) continue;
+    loop_.watch(fd.get(), EPOLLIN, [this, &worker, number = fd.get()](std::uint32_t) { pmd_ended(worker, number); });
+    worker.pmds.push_back(std::move(fd));
+  }
+}
+
+void Keeper::pmd_ended(Worker& worker, int fd) {
+  loop_.unwatch(fd);
+  std::erase_if(worker.pmds, [fd](const ports::UniqueFd& pmd) { return pmd.get() == fd; });
+  // One that has yet to be started looks whether another still has the ports, and would take this one for that.
+  const bool stands_by = role_ == Other::standby && other_->ready;
+  if (!worker.pmds.empty() || &worker != active_.get() || !stands_by || stopping_ || stage_ != Stage::none) return;
+  read_from(worker);
+  loop_.unwatch(worker.process.socket());
+  const std::string how = fmt::format("worker {} is dying", worker.process.pid());
+  const Clock::time_point started = worker.started;
+  dying_.push_back(std::move(active_));
+  active_died(how, false, started);
+}
+
 void Keeper::died(Worker& worker) {
   // What it said before it died counts.
   read_from(worker);
-  loop_.unwatch(worker.process.socket());
-  loop_.unwatch(worker.process.pid_fd());
+  unwatch(worker);
   const pid_t pid = worker.process.pid();
   const std::string end = worker.process.last_words();
   const std::string how =
       fmt::format("worker {} {}{}", pid, end, worker.why.empty() ? "" : fmt::format(": {}", worker.why));
   const bool well = worker.process.ended_well();
   const Clock::time_point started = worker.started;
-  if (&worker == active_.get()) {
+  const auto dying = std::ranges::find(dying_, &worker, &std::unique_ptr<Worker>::get);
+  if (dying != dying_.end()) {
+    spdlog::error("{}", how);
+    bury(std::move(*dying));
+    dying_.erase(dying);
+  } else if (&worker == active_.get()) {
     bury(std::move(active_));
     active_died(how, well, started);
   } else {

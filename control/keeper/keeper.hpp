@@ -54,6 +54,7 @@ class Keeper {
   };
   struct Worker {
     WorkerProcess process;
+    std::vector<ports::UniqueFd> pmds{};  ///< its PMD threads, as far as they are watched and live
     unsigned heartbeat;
     Clock::time_point started = Clock::now();
     bool ready = false;
@@ -69,6 +70,7 @@ class Keeper {
   void start_standby();
   void promote();
   void watch(Worker& worker);
+  void unwatch(const Worker& worker);
   void on_socket(Worker& worker, std::uint32_t events);
   void read_from(Worker& worker);
   void tell(Worker& worker, const Message& message, std::string_view text = {}, int fd = -1);
@@ -77,6 +79,8 @@ class Keeper {
   void handle(Worker& worker, Received& received);
   void apply(Received& received);
   void now_running(Worker& worker);
+  void watch_pmds(Worker& worker);
+  void pmd_ended(Worker& worker, int fd);
   void died(Worker& worker);
   void bury(std::unique_ptr<Worker> dead);
   void active_died(const std::string& how, bool well, Clock::time_point started);
@@ -111,6 +115,7 @@ class Keeper {
 
   std::unique_ptr<Worker> active_;
   std::unique_ptr<Worker> other_;
+  std::vector<std::unique_ptr<Worker>> dying_;  ///< have been followed already
   Other role_ = Other::none;
   bool ever_running_ = false;
   bool stopping_ = false;

@@ -43,8 +43,7 @@ void Keeper::begin_upgrade(const Received& request) {
   manager_.reloading();
   if (other_ != nullptr) {
     // A worker that stands by would be of the old version.
-    loop_.unwatch(other_->process.socket());
-    loop_.unwatch(other_->process.pid_fd());
+    unwatch(*other_);
     other_.reset();
   }
   stage_ = Stage::preparing;

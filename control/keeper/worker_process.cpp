@@ -25,6 +25,9 @@ tl::unexpected<Error> failed(const char* what) {
   return tl::unexpected(Error{fmt::format("a worker cannot be started: {}: {}", what, std::strerror(errno))});
 }
 
+/// PIDFD_THREAD, which the kernel's headers of Debian 12 do not know yet.
+constexpr unsigned kOfThread = O_EXCL;
+
 /// Above all numbers that the child is to find something at.
 int out_of_the_way(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }
 
@@ -131,6 +134,13 @@ void WorkerProcess::signal(int number) const {
 // There is no such call for threads; but nobody else reaps our child, so that its number is its own until then.
 void WorkerProcess::signal_thread(int thread, int number) const {
   if (pid_fd_ && thread > 0) ::syscall(SYS_tgkill, pid_, thread, number);
+}
+
+UniqueFd WorkerProcess::thread_fd(int thread) const {
+  UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, thread, kOfThread)));
+  // The number may be another process's by now; asked after the descriptor was made, which is of that one then.
+  if (fd && ::syscall(SYS_tgkill, pid_, thread, 0) != 0) fd.reset();
+  return fd;
 }
 
 std::string WorkerProcess::last_words() {

@@ -50,6 +50,9 @@ class WorkerProcess {
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int pid_fd() const { return pid_fd_.get(); }  ///< readable when it has died
   [[nodiscard]] int socket() const { return socket_.get(); }
+  /// A descriptor that is readable when this thread of the process (not its first) has ended; empty if there is no such
+  /// thread, or the kernel cannot tell (before Linux 6.9).
+  [[nodiscard]] ports::UniqueFd thread_fd(int thread) const;
 
   /// In order, as soon as the socket takes it. `fd` stays the caller's.
   void send(const Message& message, std::string_view text = {}, int fd = -1);
