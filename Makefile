@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 10
 # Guests need hugepages, and those need root; all else does not.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help packages build debug asan tsan demo test test-release test-asan test-fuzz test-tsan bench bench-quick accept-instructions \
+.PHONY: help packages build debug asan tsan demo test test-release test-asan test-fuzz test-tsan bench bench-quick outages accept-instructions \
         soak format tidy install clean
 
 help: ## What there is
@@ -54,6 +54,10 @@ bench: build ## Compares Sluice with OVS-DPDK and testpmd, into perf/results (be
 bench-quick: build
 	tests/install-packages perf/packages.txt
 	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py --quick
+
+outages: build ## How long VMs are without network when the switch is killed: Sluice and OVS-DPDK side by side
+	tests/install-packages perf/packages.txt
+	$(ROOT) /usr/bin/python3 -B perf/bench/outages.py
 
 accept-instructions: build ## Accepts the instructions a packet that check.instructions counts
 	/usr/bin/python3 -B perf/micro/check_instructions.py build/release/perf/micro/pipeline_instructions --accept

@@ -21,6 +21,7 @@ class Setting:
     pins: tuple[int, ...] = ()               # the core for each VM's queue; else all are PMD_CORE's
     idle: str = "spin"                       # what a PMD without work does (Sluice alone)
     idle_timeout: int = 10                   # seconds until a flow without packets goes
+    standby: bool = False                    # another worker stands by (Sluice alone)
 
     @property
     def cores(self) -> list[int]:
@@ -63,6 +64,10 @@ class Contender:
 
     def flows(self) -> int:
         """In its table, now."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """Kills the process that moves packets with -9; it is started again at once, by whoever does so in this contender's case."""
         raise NotImplementedError
 
     def pids(self) -> list[int]:

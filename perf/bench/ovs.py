@@ -34,9 +34,8 @@ class Ovs(Contender):
             wait_until(lambda: self._db.exists() or not self._database.running(), "ovsdb-server listens")
             self._vsctl(*self._configuration())
             self.executed_at = time.monotonic()
-            self._vswitchd = stack.enter_context(Program("vswitchd", [
-                VSWITCHD, f"unix:{self._db}", f"--unixctl={self._control}", f"--pidfile={self.directory}/vswitchd.pid",
-                f"--log-file={self.directory}/ovs-vswitchd.log", "-vconsole:off"], self.directory, env=self._environment))
+            self._start()
+            stack.callback(lambda: self._vswitchd.stop())
             wait_until(self._ready, "OVS has set up all ports", 60)
             self._set_flows()
             self._stack = stack.pop_all()
@@ -44,6 +43,16 @@ class Ovs(Contender):
 
     def __exit__(self, *exception):
         self._stack.__exit__(*exception)
+
+    def _start(self) -> None:
+        self._vswitchd = Program("vswitchd", [
+            VSWITCHD, f"unix:{self._db}", f"--unixctl={self._control}", f"--pidfile={self.directory}/vswitchd.pid",
+            f"--log-file={self.directory}/ovs-vswitchd.log", "-vconsole:off"], self.directory, env=self._environment)
+
+    def kill(self) -> None:
+        self._vswitchd.kill()
+        self._vswitchd.stop()
+        self._start()
 
     def pids(self) -> list[int]:
         return [int((self.directory / "vswitchd.pid").read_text()), self._database.pid]

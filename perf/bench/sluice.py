@@ -33,6 +33,7 @@ class Sluice(Contender):
             # Between VMs no buffer is used; devices have theirs in hugepages, as OVS has all.
             f"memory: {{hugepages: {json.dumps(work.has_device)}}}",
             f"flows: {{limit: {self.FLOW_LIMIT}, idle_timeout: {setting.idle_timeout} s}}",
+            f"recovery: {{standby: {json.dumps(setting.standby)}}}",
             f"ports: {json.dumps(ports)}", f"rules: {json.dumps(rules)}", ""]))
         self._config = file
 
@@ -55,6 +56,9 @@ class Sluice(Contender):
 
     def pids(self) -> list[int]:
         return [self._switch.worker_pid, self._switch.pid]
+
+    def kill(self) -> None:
+        self._switch.kill_worker()
 
     def flows(self) -> int:
         return self._switch.rpc("status")["flows"]

@@ -32,6 +32,35 @@ def times(request):
     return lambda short, long: long if request.config.getoption("--soak") else short
 
 
+class Figures:
+    """What tests have measured and do not judge, for people: printed at the end of the long forms."""
+
+    def __init__(self):
+        self.lines: list[str] = []
+
+    def outages(self, what: str, milliseconds, total: dict | None = None) -> None:
+        """`total`: of vmgen's report, for what became of the frames."""
+        found = sorted(milliseconds)
+        rank = [found[min(len(found) - 1, int(share * len(found)))] for share in (0.5, 0.99)]
+        of_frames = "" if total is None else "; " + ", ".join(f"{total[key]} {key}" for key in ("received", "lost", "duplicated", "reordered", "corrupted"))
+        self.lines.append(f"{what}: {len(found)} times, p50 {rank[0]:.1f} ms, p99 {rank[1]:.1f} ms, longest {found[-1]:.1f} ms{of_frames}")
+
+
+_figures = Figures()
+
+
+@pytest.fixture
+def figures():
+    return _figures
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--soak") and _figures.lines:
+        terminalreporter.section("figures")
+        for line in _figures.lines:
+            terminalreporter.line(line)
+
+
 @pytest.fixture
 def place():
     """A private folder with a short path: sockets are in it, and a socket's path holds 107 bytes."""

@@ -15,12 +15,14 @@ MEGABYTES = 192
 
 @dataclasses.dataclass
 class Nic:
-    """`server`: QEMU listens on the socket and the switch connects. `device`: more properties of virtio-net-pci."""
+    """`server`: QEMU listens on the socket and the switch connects; else it connects, and again if `reconnect`. `device`:
+    more properties of virtio-net-pci."""
     path: pathlib.Path
     mac: str
     server: bool = True
     queues: int = 1
     device: str = ""
+    reconnect: bool = True
 
 
 class GuestError(AssertionError):
@@ -33,7 +35,7 @@ class Guest(Program):
         guest_image.ensure()
         self.nic = nic
         self._marks = itertools.count()
-        socket = f"socket,id=nic,path={nic.path}," + ("server=on,wait=off" if nic.server else "reconnect=1")
+        socket = f"socket,id=nic,path={nic.path}," + ("server=on,wait=off" if nic.server else f"reconnect={int(nic.reconnect)}")
         # vectors=0: with MSI-X, QEMU 7.2 without KVM dies when the driver takes a vhost-user device into use.
         device = f"virtio-net-pci,netdev=nic,vectors=0,mac={nic.mac}" + (f",mq=on" if nic.queues > 1 else "") + nic.device
         # no_timer_check: emulated on a busy machine, the timer that the kernel counts on at boot may be late, and it would panic.

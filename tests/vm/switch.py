@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 
@@ -43,6 +45,19 @@ class Switch(Program):
     def worker_pid(self) -> int:
         """The process that is the switch; `pid` is its keeper's."""
         return self.rpc("status")["pid"]
+
+    def kill_worker(self, number: int = signal.SIGKILL) -> None:
+        """And waits until another answers."""
+        pid = self.worker_pid
+        self.deaths_expected += 1
+        os.kill(pid, number)
+        self.wait_other_worker(pid)
+
+    def wait_other_worker(self, than: int) -> None:
+        def other():
+            with contextlib.suppress(OSError, ValueError):
+                return self.worker_pid != than
+        wait_until(other, "another worker answers", 30)
 
     def deaths(self) -> list[str]:
         """How workers died that were not told to end, a line of the log each."""
