@@ -1,4 +1,5 @@
 // The command line against a made-up switch: exit codes, what goes to stdout and stderr, help, completion.
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,6 +58,18 @@ class CliTest : public ::testing::Test {
   Outcome ask(std::vector<const char*> arguments) {
     arguments.insert(arguments.end(), {"--socket", path_.c_str()});
     return sluice(std::move(arguments));
+  }
+  /// The program itself, in a process of its own that writes to `out`. Forked alone, it would have for good the locks
+  /// that the server's thread holds at that moment.
+  pid_t start(const std::string& out, std::vector<const char*> arguments) const {
+    arguments.insert(arguments.begin(), "sluice");
+    arguments.insert(arguments.end(), {"--socket", path_.c_str(), nullptr});
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    const int file = ::open(out.c_str(), O_WRONLY | O_CREAT, 0600);
+    if (file < 0 || ::dup2(file, STDOUT_FILENO) < 0) ::_exit(99);
+    ::execv(SLUICE_BINARY, const_cast<char**>(arguments.data()));
+    ::_exit(98);
   }
 
   TemporaryDirectory directory_;
@@ -258,12 +271,7 @@ TEST_F(CliTest, limit_is_passed_on) {
 }
 
 TEST_F(CliTest, a_full_disk_is_noticed) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    if (std::freopen("/dev/full", "w", stdout) == nullptr) ::_exit(99);
-    const char* arguments[] = {"sluice", "show", "status", "--socket", path_.c_str()};
-    ::_exit(run_cli(5, arguments));
-  }
+  const pid_t child = start("/dev/full", {"show", "status"});
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(WEXITSTATUS(status), 1);
@@ -271,12 +279,7 @@ TEST_F(CliTest, a_full_disk_is_noticed) {
 
 TEST_F(CliTest, watch_goes_on_until_ctrl_c_and_exits_0) {
   const std::string out = directory_ / "out";
-  const pid_t child = ::fork();
-  if (child == 0) {
-    if (std::freopen(out.c_str(), "w", stdout) == nullptr) ::_exit(99);
-    const char* arguments[] = {"sluice", "show", "status", "--json", "--watch", "0.1", "--socket", path_.c_str()};
-    ::_exit(run_cli(8, arguments));
-  }
+  const pid_t child = start(out, {"show", "status", "--json", "--watch", "0.1"});
   const auto lines = [&] {
     std::ifstream file(out);
     int n = 0;
