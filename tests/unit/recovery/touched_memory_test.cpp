@@ -47,7 +47,8 @@ TEST(TouchedMemory, is_all_that_the_guest_has_used_and_no_page_more) {
   for (const std::size_t at : used) {
     for (std::size_t i = 1; i < kUsed; ++i) (*mapping)->data()[at + (i - 1) * kPage] = 1;
   }
-  EXPECT_LT(faults() - begin, 100) << "of " << 2 * kUsed << " pages";
+  // The address sanitizer has a page of its own for each eight, which is new.
+  EXPECT_LT(faults() - begin, static_cast<long>(2 * kUsed / 4)) << "of " << 2 * kUsed << " pages";
 }
 
 TEST(TouchedMemory, that_was_cut_off_is_left_to_who_uses_it) {
