@@ -36,8 +36,8 @@ std::string status_text(const Json& status, const Style& style) {
       {{"version",
         fmt::format("{}, {}, {}", text(status, "version"), text(status, "dpdk"), text(status, "instructions"))},
        {"pid", fmt::format("{} (keeper {})", status.at("pid").get<int>(), status.at("keeper_pid").get<int>())},
-       {"up", fmt::format("{}, {} restarts", duration_text(status.at("uptime_seconds").get<double>()),
-                          number(status, "restarts"))},
+       {"up", fmt::format("{}, {} {}", duration_text(status.at("uptime_seconds").get<double>()),
+                          number(status, "restarts"), status.at("restarts") == 1 ? "restart" : "restarts")},
        {"config", text(status, "config")},
        {"ports", fmt::format("{} ({} up)", number(status, "ports"), number(status, "ports_up"))},
        {"PMDs", number(status, "pmds")},
@@ -50,11 +50,24 @@ std::string status_text(const Json& status, const Style& style) {
       style);
 }
 
+/// "10,20-29", as a configuration may say it.
+std::string ranges(const std::vector<unsigned>& sorted) {
+  std::string out;
+  for (std::size_t i = 0; i < sorted.size();) {
+    std::size_t last = i;
+    while (last + 1 < sorted.size() && sorted[last + 1] == sorted[last] + 1) ++last;
+    out += fmt::format("{}{}", out.empty() ? "" : ",", sorted[i]);
+    if (last != i) out += fmt::format("-{}", sorted[last]);
+    i = last + 1;
+  }
+  return out;
+}
+
 std::string vlan_text(const Json& vlan) {
   const std::string mode = text(vlan, "mode");
   if (mode != "trunk") return fmt::format("{} {}", mode, vlan.at("tag").get<unsigned>());
-  std::vector<unsigned> trunks = vlan.at("trunks").get<std::vector<unsigned>>();
-  std::string out = trunks.empty() ? "trunk all" : fmt::format("trunk {}", fmt::join(trunks, ","));
+  const auto trunks = vlan.at("trunks").get<std::vector<unsigned>>();
+  std::string out = fmt::format("trunk {}", trunks.empty() ? "all" : ranges(trunks));
   if (vlan.contains("native")) out += fmt::format(" native {}", vlan["native"].get<unsigned>());
   return out;
 }
@@ -111,7 +124,8 @@ std::string flows_text(const Json& result, const Style& style) {
   }
   const auto total = result.at("total").get<std::uint64_t>();
   const std::uint64_t shown = result.at("flows").size();
-  if (shown == total) return out + style.dim(fmt::format("{} flows", with_thousands(total))) + "\n";
+  if (shown == total)
+    return out + style.dim(fmt::format("{} {}", with_thousands(total), total == 1 ? "flow" : "flows")) + "\n";
   return out +
          style.dim(fmt::format("{} of {} flows; --limit N shows more", with_thousands(shown), with_thousands(total))) +
          "\n";

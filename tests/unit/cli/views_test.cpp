@@ -52,11 +52,11 @@ TEST(ViewsTest, drops_show_port_reason_packets_and_what_it_means) {
 
 TEST(ViewsTest, ports_show_link_vlan_counters_and_details) {
   EXPECT_EQ(shown("ports"),
-            "PORT    TYPE        LINK  STATE      VLAN                      MTU  RX PACKETS  RX BYTES  RX DROPS  "
+            "PORT    TYPE        LINK  STATE      VLAN                         MTU  RX PACKETS  RX BYTES  RX DROPS  "
             "TX PACKETS  TX BYTES  TX DROPS  DETAILS\n"
-            "vm1     vhost-user  up    connected  access 10                1500   1,234,567  94.2 MiB         3  "
+            "vm1     vhost-user  up    connected  access 10                   1500   1,234,567  94.2 MiB         3  "
             "        12     768 B         0  features=mergeable ?[2J path=/run/vm1.sock\n"
-            "uplink  pci         down  no link    trunk 0,10,20 native 10  1500           0       0 B         0  "
+            "uplink  pci         down  no link    trunk 0,10,20-22 native 10  1500           0       0 B         0  "
             "         0       0 B         0\n");
 }
 

@@ -66,7 +66,7 @@ inline Operations sample_operations(std::shared_ptr<std::vector<std::string>> as
     trunk.id = 2;
     trunk.config.name = "uplink";
     trunk.config.type = "pci";
-    trunk.config.vlan.trunks = {0, 10, 20};
+    trunk.config.vlan.trunks = {0, 10, 20, 21, 22};
     trunk.config.vlan.native = 10;
     trunk.status.state = "no link";
     return std::vector<PortReport>{sample_port(), trunk};

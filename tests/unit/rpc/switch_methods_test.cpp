@@ -62,7 +62,7 @@ TEST(SwitchMethodsTest, ports_tell_settings_state_and_counters) {
     "vlan":{"mode":"access","tag":10},"mtu":1500,"rx_packets":1234567,"rx_bytes":98765432,"rx_dropped":3,
     "tx_packets":12,"tx_bytes":768,"tx_dropped":0,
     "details":{"path":"/run/vm1.sock","features":"mergeable \u001b[2J"}})"));
-  EXPECT_EQ(ports[1]["vlan"], Json::parse(R"({"mode":"trunk","trunks":[0,10,20],"native":10})"));
+  EXPECT_EQ(ports[1]["vlan"], Json::parse(R"({"mode":"trunk","trunks":[0,10,20,21,22],"native":10})"));
 }
 
 TEST(SwitchMethodsTest, flows_are_limited_as_asked) {
