@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from arena import RINGS, arena, arenas, attached_pair  # noqa: F401  (fixtures)
+from arena import RINGS, arena, arenas, assert_frames_pass, attached_pair, frame  # noqa: F401  (fixtures)
 from hostile import REGION, RX, TX, USER, HostileGuest
 from process import wait_until
 from vhost_user import F_LOG_ALL, Closed, FrontEnd, Region, Request, memfd
@@ -137,6 +137,17 @@ def test_a_bad_message_closes_its_connection_alone(arena, what):
         pass
 
 
+@RINGS
+@pytest.mark.parametrize("what", MESSAGES)
+def test_a_bad_message_closes_its_connection_alone_while_its_rings_run(arena, packed, what):
+    with attached_pair(arena, packed) as (evil, _):
+        evil.send(frame(2))
+        MESSAGES[what](evil)
+        evil.front_end.wait_closed()
+    with attached_pair(arena, packed):
+        pass
+
+
 @pytest.mark.parametrize("what", ODDITIES)
 def test_an_odd_message_is_taken_and_harms_nobody(arena, what):
     guest = fresh(arena)
@@ -222,11 +233,11 @@ def test_memory_that_is_shared_again_under_traffic_is_taken(arena, packed):
         arena.assert_victims_keep_their_traffic()
 
 
-def test_half_a_message_then_silence_is_closed(arena):
-    front_end = FrontEnd(arena.evil)
-    front_end.send_bytes(struct.pack("<III", Request.SET_FEATURES, 1, 8) + bytes(3))
-    front_end.wait_closed()
-    front_end.close()
+@RINGS
+def test_half_a_message_then_silence_is_closed(arena, packed):
+    with attached_pair(arena, packed) as (evil, _):
+        evil.front_end.send_bytes(struct.pack("<III", Request.SET_FEATURES, 1, 8) + bytes(3))
+        evil.front_end.wait_closed()
 
 
 def test_half_a_header_then_silence_is_closed(arena):
@@ -236,26 +247,32 @@ def test_half_a_header_then_silence_is_closed(arena):
     front_end.close()
 
 
-def test_replies_that_are_never_read_close_the_connection(arena):
-    front_end = FrontEnd(arena.evil, seconds=20)
-    with pytest.raises((Closed, TimeoutError)) as ended:
-        while True:
-            front_end.send(Request.GET_FEATURES)
-    assert ended.type is Closed, "the switch neither answers nor closes"
-    front_end.close()
-    with attached_pair(arena, False):
+@RINGS
+def test_replies_that_are_never_read_close_the_connection(arena, packed):
+    with attached_pair(arena, packed) as (evil, _):
+        with pytest.raises((Closed, TimeoutError)) as ended:
+            while True:
+                evil.front_end.send(Request.GET_FEATURES)
+        assert ended.type is Closed, "the switch neither answers nor closes"
+    with attached_pair(arena, packed):
         pass
 
 
-def test_a_thousand_connects_leave_the_port_as_it_was(arena):
-    descriptors = len(os.listdir(f"/proc/{arena.switch.worker_pid}/fd"))
-    for _ in range(1000):
+def connect(arena, times):
+    for _ in range(times):
         try:
             FrontEnd(arena.evil).close()
         except (BlockingIOError, ConnectionRefusedError):
             time.sleep(0.001)  # the backlog is full
-    with attached_pair(arena, False):
-        pass
+
+
+@RINGS
+def test_a_thousand_connects_leave_the_port_as_it_was(arena, packed):
+    descriptors = len(os.listdir(f"/proc/{arena.switch.worker_pid}/fd"))
+    connect(arena, 500)
+    with attached_pair(arena, packed) as (evil, peer):
+        connect(arena, 500)
+        assert_frames_pass(evil, peer)  # a port has one connection: all those were turned away
     wait_until(lambda: len(os.listdir(f"/proc/{arena.switch.worker_pid}/fd")) <= descriptors, "no descriptor is left over", 10)
 
 
