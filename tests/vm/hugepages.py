@@ -1,6 +1,6 @@
 """Hugepages for testpmd's guests, which cannot do without: reserved when needed, given back at the end.
 
-The switch itself runs without any.
+The switch itself runs without any, unless its configuration asks for them.
 """
 
 from __future__ import annotations
