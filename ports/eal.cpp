@@ -37,10 +37,24 @@ struct Eal::Log {
     while (!lines.empty()) {
       const std::size_t end = std::min(lines.find('\n'), lines.size());
       const int level = rte_log_cur_msg_loglevel();
-      if (end != 0) log.say(static_cast<unsigned>(std::max(level, 1)), lines.substr(0, end));
+      if (end != 0) {
+        note(level, lines.substr(0, end));
+        log.say(static_cast<unsigned>(std::max(level, 1)), lines.substr(0, end));
+      }
       lines.remove_prefix(std::min(end + 1, lines.size()));
     }
     return static_cast<ssize_t>(size);
+  }
+
+  /// For who listens on this thread.
+  static void note(int level, std::string_view line) {
+    FirstError* const listening = FirstError::listening;
+    if (listening == nullptr || level > static_cast<int>(RTE_LOG_ERR) || !listening->text_.empty()) return;
+    constexpr std::string_view kFunction = "(): ";
+    if (const std::size_t at = line.find(kFunction); at != std::string_view::npos) {
+      line.remove_prefix(at + kFunction.size());
+    }
+    listening->text_ = line;
   }
 
   bool open() {
@@ -107,6 +121,11 @@ std::vector<std::string> arguments(const EalOptions& options, int cpu) {
 
 }  // namespace
 
+thread_local FirstError* FirstError::listening = nullptr;
+
+FirstError::FirstError() : before_(std::exchange(listening, this)) {}
+FirstError::~FirstError() { listening = before_; }
+
 Eal::Eal(std::unique_ptr<Log> log) : log_(std::move(log)) {}
 Eal::Eal(Eal&&) noexcept = default;
 
@@ -117,13 +136,8 @@ tl::expected<Eal, std::string> Eal::start(const EalOptions& options) {
     return tl::unexpected(std::string("DPDK: was started before in this process, and can be only once"));
   }
   const auto say = options.log ? options.log : [](unsigned, std::string_view) {};
-  std::string first_error;
   auto log = std::make_unique<Log>();
-  // The reason for a failure is in what DPDK logs; its error number says little.
-  log->say = [&](unsigned level, std::string_view line) {
-    if (level <= RTE_LOG_ERR && first_error.empty()) first_error = line;
-    say(level, line);
-  };
+  log->say = say;
   if (!log->open()) return tl::unexpected(std::string("DPDK: its log cannot be opened: out of memory"));
 
   const ThreadState state;
@@ -135,13 +149,13 @@ tl::expected<Eal, std::string> Eal::start(const EalOptions& options) {
     const TscMeasurement measurement;
     return rte_eal_init(static_cast<int>(argv.size()), argv.data());
   };
+  const FirstError first_error;
   if (init() < 0) {
     const char* const hint = options.hugepages ? "; are there enough free hugepages? (/proc/sys/vm/nr_hugepages)" : "";
     return tl::unexpected("DPDK: does not start with " + std::to_string(options.megabytes) + " megabytes of " +
                           (options.hugepages ? "hugepages: " : "ordinary memory: ") + rte_strerror(rte_errno) +
-                          (first_error.empty() ? "" : " (" + first_error + ")") + hint);
+                          (first_error.text().empty() ? "" : " (" + first_error.text() + ")") + hint);
   }
-  log->say = say;
   return Eal(std::move(log));
 }
 

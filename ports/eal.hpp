@@ -35,6 +35,25 @@ class Eal {
   std::unique_ptr<Log> log_;  ///< null when moved from
 };
 
+/// The first error that DPDK logs on this thread while it lives: the reason of a failure, of which error numbers say
+/// little.
+class FirstError {
+ public:
+  FirstError();
+  ~FirstError();
+  FirstError(const FirstError&) = delete;
+  FirstError& operator=(const FirstError&) = delete;
+
+  /// Without the name of the function in DPDK that a driver puts in front; empty if there was none.
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  friend class Eal;
+  static thread_local FirstError* listening;
+  std::string text_;
+  FirstError* const before_;
+};
+
 /// Makes the calling thread one that DPDK knows while this lives: it then has its own caches of mbufs.
 class EalThread {
  public:

@@ -1,5 +1,4 @@
 #include "ports/ethdev/ethdev_port.hpp"
-#include "ports/tsc.hpp"
 
 #include <algorithm>
 #include <array>
@@ -13,6 +12,9 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf_dyn.h>
+
+#include "ports/eal.hpp"
+#include "ports/tsc.hpp"
 
 namespace sluice::ports::ethdev {
 
@@ -73,8 +75,11 @@ tl::expected<void, std::string> EthdevPort::attach() {
     return failed(options_, "is in use by another port", 0);
   }
   if (!options_.peer.path.empty() && !options_.peer.connects) remove_stale_socket(options_.peer.path);
+  const FirstError reason;
   if (const int error = rte_dev_probe(options_.devargs.c_str()); error != 0) {
-    return failed(options_, "cannot be attached", error);
+    // The number is often EPERM, since drivers return -1, whatever it was.
+    if (reason.text().empty()) return failed(options_, "cannot be attached", error);
+    return failed(options_, "cannot be attached: " + reason.text(), 0);
   }
   if (rte_eth_dev_get_port_by_name(name.c_str(), &device) == 0) {
     device_ = device;
