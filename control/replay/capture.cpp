@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <pcap/pcap.h>
@@ -24,6 +24,11 @@ tl::unexpected<Error> failed(const std::string& path, const std::string& what) {
 }
 
 Expected<Pcap> open_pcap(const std::string& path) {
+  std::error_code error;
+  const auto type = std::filesystem::status(path, error).type();
+  if (type == std::filesystem::file_type::fifo || type == std::filesystem::file_type::socket) {
+    return failed(path, "is a pipe, and a capture is read twice; right is a file");
+  }
   char message[PCAP_ERRBUF_SIZE] = "";
   Pcap pcap(pcap_open_offline_with_tstamp_precision(path.c_str(), PCAP_TSTAMP_PRECISION_NANO, message));
   if (pcap == nullptr) {
@@ -41,12 +46,15 @@ Expected<Pcap> open_pcap(const std::string& path) {
   return pcap;
 }
 
-/// Nothing for a time that 64 bits of nanoseconds cannot hold; pcapng can.
+/// Nothing for a time that a pcap file, which is what comes out, cannot hold; pcapng can.
 bool time_of(const pcap_pkthdr& header, CaptureTime& time) {
-  if (header.ts.tv_sec < 0 || header.ts.tv_sec >= std::numeric_limits<CaptureTime>::max() / kSecond) return false;
+  constexpr CaptureTime kEnd = CaptureTime{1} << 32U;
+  // A pcap file's seconds are 32 bits without a sign, which libpcap gives one: from 2038 on, they are below zero.
+  const CaptureTime seconds = header.ts.tv_sec < 0 ? header.ts.tv_sec + kEnd : header.ts.tv_sec;
+  if (seconds < 0 || seconds >= kEnd) return false;
   // With PCAP_TSTAMP_PRECISION_NANO, tv_usec are nanoseconds.
   if (header.ts.tv_usec < 0 || header.ts.tv_usec >= kSecond) return false;
-  time = header.ts.tv_sec * kSecond + header.ts.tv_usec;
+  time = seconds * kSecond + header.ts.tv_usec;
   return true;
 }
 

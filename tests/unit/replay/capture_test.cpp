@@ -1,4 +1,6 @@
 // Captures: written and read back, in every form that files have, and damaged.
+#include <sys/stat.h>
+
 #include <random>
 
 #include <gmock/gmock.h>
@@ -67,6 +69,20 @@ TEST_F(CaptureFile, pcapng_is_read_with_its_resolution) {
   ASSERT_EQ(frames.size(), 1U);
   EXPECT_EQ(frames[0].time, static_cast<CaptureTime>(time));
   EXPECT_EQ(std::string(frames[0].bytes.begin(), frames[0].bytes.end()), "abcdefghijklmn");
+}
+
+TEST_F(CaptureFile, times_are_of_32_bits_of_seconds_without_a_sign) {
+  const std::vector<CapturedFrame> frames{
+      {0, {1}}, {(CaptureTime{1} << 31U) * 1'000'000'000, {2}}, {(CaptureTime{1} << 32U) * 1'000'000'000 - 1, {3}}};
+  const auto file = write("a.pcap", frames);
+  EXPECT_EQ(read(file), frames);
+  EXPECT_THAT(Capture::open(file)->warnings(), IsEmpty());
+}
+
+TEST_F(CaptureFile, a_pipe_is_refused_by_name) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  EXPECT_EQ(Capture::open(path("pipe")).error().message,
+            path("pipe") + ": is a pipe, and a capture is read twice; right is a file");
 }
 
 TEST_F(CaptureFile, one_that_is_cut_off_anywhere_gives_what_is_there_and_a_warning) {
