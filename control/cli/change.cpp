@@ -1,7 +1,9 @@
 // The commands that are one request to a running switch: stats, fdb, rule, port, log, trace.
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "control/cli/quantity_text.hpp"
 #include "control/log.hpp"
 #include "control/rpc/client.hpp"
+#include "control/rules/words.hpp"
 
 namespace sluice::control {
 namespace {
@@ -42,6 +45,34 @@ int ask(
 std::string counted(const Json& result, const char* name, const char* one, const char* many) {
   const auto n = result.at(name).get<std::uint64_t>();
   return fmt::format("{} {}", with_thousands(n), n == 1 ? one : many);
+}
+
+/// "Label:     a, b, c", in lines that a terminal holds, the words below each other.
+std::string listed(const char* label, std::span<const std::string_view> words) {
+  constexpr std::size_t kIndentation = 11;
+  constexpr std::size_t kColumns = 100;
+  std::string text = fmt::format("{:<{}}", label, kIndentation);
+  std::size_t line = 0;  // where it begins
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (i != 0) text += ",";
+    if (text.size() - line + words[i].size() + 2 > kColumns) {
+      line = text.size() + 1;
+      text += fmt::format("\n{:{}}", "", kIndentation);
+    } else if (i != 0) {
+      text += " ";
+    }
+    text += words[i];
+  }
+  return text + "\n";
+}
+
+/// What a rule's match may consist of.
+std::string match_help() {
+  std::vector<std::string_view> fields;
+  std::vector<std::string_view> protocols;
+  for (const FieldWord& word : field_words()) fields.push_back(word.name);
+  for (const ProtocolWord& word : protocol_words()) protocols.push_back(word.name);
+  return listed("Protocols:", protocols) + listed("Fields:", fields);
 }
 
 using Action = std::function<int(const Request&)>;
@@ -113,6 +144,11 @@ void add_rules(CLI::App& app, int& exit) {
         return ask(request, "rule_add", {{"rule", request.text}});
       });
   add_command->add_option("RULE", add_request->text, "In the syntax of ovs-ofctl flows")->required();
+  add_command->footer(
+      "A rule is [priority=N,][MATCH,…]actions=ACTION,…: MATCH a protocol or FIELD=VALUE[/MASK], N 0 to 65535 (32768 "
+      "if\n"
+      "left out). Of those that match a packet, the one of the highest priority decides; none: normal.\n\n" +
+      match_help() + listed("Actions:", action_words()) + "\n" + add_command->get_footer());
 
   auto [del_command, del_request] =
       add(group, "del", "Delete the rules of one match and priority", exit,
@@ -123,13 +159,14 @@ void add_rules(CLI::App& app, int& exit) {
 void add_ports(CLI::App& app, int& exit) {
   CLI::App& group = add_group(app, "port", "Add and take away ports of a running switch",
                               {"sluice port add name=vm3 type=vhost-user path=/run/vm3.sock", "sluice port del vm3"});
-  auto [add_command, add_request] = add(group, "add", "Add a port", exit,
-                                        {"sluice port add name=vm3 type=vhost-user path=/run/vm3.sock vlan.access=10",
-                                         "sluice port add '{name: t0, type: tap, mtu: 9000}'"},
-                                        [](const Request& request) {
-                                          const std::string text = fmt::format("{}", fmt::join(request.words, " "));
-                                          return ask(request, "port_add", {{"port", text}});
-                                        });
+  auto [add_command, add_request] =
+      add(group, "add", "Add a port", exit,
+          {"sluice port add name=vm3 type=vhost-user path=/run/vm3.sock vlan.access=10",
+           "sluice port add '{name: t0, type: tap, interface: tap0, vlan: {trunk: [10, 20-29]}}'"},
+          [](const Request& request) {
+            const std::string text = fmt::format("{}", fmt::join(request.words, " "));
+            return ask(request, "port_add", {{"port", text}});
+          });
   add_command->add_option("PORT", add_request->words, "Its settings: KEY=VALUE …, or as in the configuration")
       ->required();
 
@@ -156,6 +193,7 @@ void add_log_and_trace(CLI::App& app, int& exit) {
            "sluice trace 'in_port=vm1,arp,dl_dst=ff:ff:ff:ff:ff:ff'"},
           trace);
   trace_command->add_option("PACKET", trace_request->text, "In the syntax of a rule's match")->required();
+  trace_command->footer(match_help() + "\n" + trace_command->get_footer());
 }
 
 }  // namespace

@@ -102,7 +102,8 @@ void check_pinned_queue(Mapping& keys, const std::vector<PortConfig>& ports, con
     std::vector<std::string_view> names;
     names.reserve(ports.size());
     for (const PortConfig& p : ports) names.push_back(p.name);
-    keys.wrong("port", fmt::format("port {} is not one of the ports{}", in_quotes(name), did_you_mean(name, names)));
+    keys.wrong("port", fmt::format("port {} is not one of the ports{}", in_quotes(name),
+                                   did_you_mean(name, names, there_are(names))));
   } else if (!port->type.empty() && queue >= port->queues) {
     keys.wrong("queue", fmt::format("queue {} of {}, which has {}: right is 0 to {}", queue, in_quotes(name),
                                     port->queues, port->queues - 1));

@@ -42,8 +42,8 @@ Expected<std::size_t> port_named(const std::string& name, const Config& config) 
   }
   std::vector<std::string_view> names;
   for (const PortConfig& port : config.ports) names.push_back(port.name);
-  return tl::unexpected(
-      Error{fmt::format("--in {}=…: {} has no port of that name{}", name, config.source, did_you_mean(name, names))});
+  return tl::unexpected(Error{fmt::format("--in {}=…: {} has no port of that name{}", name, config.source,
+                                          did_you_mean(name, names, there_are(names)))});
 }
 
 Expected<Inputs> open_inputs(const ReplayOptions& options, const Config& config) {

@@ -100,7 +100,7 @@ ValueResult<MatchBits> read_port(std::string_view text, const PortNames& ports) 
   if (!id) {
     std::vector<std::string_view> names;
     for (const auto& [name, unused] : ports.all()) names.push_back(name);
-    return wrong(fmt::format("there is no port {}{}", quoted(text), did_you_mean(text, names)));
+    return wrong(fmt::format("there is no port {}{}", quoted(text), did_you_mean(text, names, there_are(names))));
   }
   MatchBits bits;
   bits.value.in_port = *id;

@@ -1,4 +1,4 @@
-// nearest: Levenshtein's distance, with two neighbours swapped counted as one mistake.
+// nearest: Levenshtein's distance, with two neighbours swapped counted as one mistake, and a letter's case as none.
 #include "control/rules/nearest.hpp"
 
 #include <algorithm>
@@ -10,7 +10,11 @@ namespace {
 // Words of the syntax and port names are short; what is longer is no slip of the finger.
 constexpr std::size_t kLongest = 40;
 
-std::size_t distance(std::string_view a, std::string_view b) {
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+std::size_t distance(std::string a, std::string b) {
+  std::ranges::transform(a, a.begin(), lower);
+  std::ranges::transform(b, b.begin(), lower);
   std::vector<std::size_t> before(b.size() + 1);
   std::vector<std::size_t> above(b.size() + 1);
   std::vector<std::size_t> row(b.size() + 1);
@@ -36,7 +40,7 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   std::string_view found;
   for (const auto candidate : candidates) {
     if (candidate.size() > kLongest) continue;
-    const std::size_t d = distance(word, candidate);
+    const std::size_t d = distance(std::string(word), std::string(candidate));
     // A distance as long as the word itself shares nothing with it.
     if (d > best || d >= word.size() || (d == best && !found.empty())) continue;
     best = d;
@@ -45,10 +49,20 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   return found;
 }
 
-std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates) {
+std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates,
+                         std::string_view otherwise) {
   const auto found = nearest(word, candidates);
-  if (found.empty()) return {};
+  if (found.empty()) return std::string(otherwise);
   return "; did you mean " + std::string(found) + "?";
+}
+
+std::string there_are(std::span<const std::string_view> words) {
+  constexpr std::size_t kShown = 8;
+  if (words.empty()) return "; there are none";
+  std::string text = words.size() == 1 ? "; there is " : "; there are ";
+  for (std::size_t i = 0; i < std::min(words.size(), kShown); ++i) text.append(i == 0 ? "" : ", ").append(words[i]);
+  if (words.size() > kShown) text += " and " + std::to_string(words.size() - kShown) + " more";
+  return text;
 }
 
 }  // namespace sluice::control

@@ -11,7 +11,11 @@ namespace sluice::control {
 /// empty otherwise.
 [[nodiscard]] std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
 
-/// "; did you mean NEAREST?", or nothing.
-[[nodiscard]] std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates);
+/// "; did you mean NEAREST?", or `otherwise`.
+[[nodiscard]] std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates,
+                                       std::string_view otherwise = {});
+
+/// "; there are vm1, vm2": the first few of them.
+[[nodiscard]] std::string there_are(std::span<const std::string_view> words);
 
 }  // namespace sluice::control

@@ -110,7 +110,7 @@ class MatchReader {
   static tl::unexpected<Error> unknown(const Token& name) {
     if (name.text.empty()) return error_at(name.offset, "a field or a protocol is expected");
     return error_at(name.offset, fmt::format("{} is not a field that can be matched{}", quoted(name.text),
-                                             did_you_mean(name.text, match_words())));
+                                             did_you_mean(name.text, match_words(), kSeeHelp)));
   }
 
   const PortNames& ports_;

@@ -125,9 +125,12 @@ class ActionReader {
 
   tl::unexpected<Error> unknown(const Token& name, std::string_view what,
                                 std::span<const std::string_view> words) const {
-    std::vector<std::string_view> candidates(words.begin(), words.end());
-    for (const auto& [port, id] : ports_.all()) candidates.push_back(port);
-    return error_at(name.offset, fmt::format("{} {}{}", quoted(name.text), what, did_you_mean(name.text, candidates)));
+    std::vector<std::string_view> names;
+    for (const auto& [port, id] : ports_.all()) names.push_back(port);
+    const std::string otherwise = words.empty() ? there_are(names) : std::string(kSeeHelp);
+    names.insert(names.begin(), words.begin(), words.end());
+    return error_at(name.offset,
+                    fmt::format("{} {}{}", quoted(name.text), what, did_you_mean(name.text, names, otherwise)));
   }
 
   const MatchBits& match_;

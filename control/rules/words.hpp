@@ -97,6 +97,9 @@ struct ModWord {
 [[nodiscard]] std::span<const std::string_view> match_words();
 [[nodiscard]] std::span<const std::string_view> action_words();
 
+/// What a message says of a word that is none of them, nor near one.
+inline constexpr std::string_view kSeeHelp = "; `sluice rule add --help` lists those there are";
+
 /// True for names that a port cannot have, since a rule could not name it: every word of the syntax, in any case, and
 /// the port names that OpenFlow reserves.
 [[nodiscard]] bool is_reserved_word(std::string_view name);

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -16,7 +17,10 @@
 #include <gmock/gmock.h>
 
 #include "control/cli/cli.hpp"
+#include "control/config/load.hpp"
 #include "control/rpc/switch_methods.hpp"
+#include "control/rules/parse.hpp"
+#include "control/rules/words.hpp"
 #include "tests/unit/rpc/sample_operations.hpp"
 #include "tests/unit/rpc/served.hpp"
 
@@ -104,6 +108,7 @@ const std::vector<std::vector<const char*>> kCommands{{},
                                                       {"port", "del"},
                                                       {"log"},
                                                       {"trace"},
+                                                      {"upgrade"},
                                                       {"replay"},
                                                       {"completion"}};
 
@@ -115,6 +120,42 @@ TEST(CliHelpTest, every_command_has_help_with_examples) {
     EXPECT_THAT(outcome.out, HasSubstr("Examples:\n  ")) << ::testing::PrintToString(command);
     EXPECT_EQ(outcome.err, "");
   }
+}
+
+/// What stands behind `command` in the examples of its help, without comments and a shell's quotes.
+std::vector<std::string> examples_of(const std::vector<const char*>& command, const std::string& words) {
+  auto arguments = command;
+  arguments.push_back("--help");
+  std::istringstream help(sluice(arguments).out);
+  std::vector<std::string> found;
+  for (std::string line; std::getline(help, line);) {
+    if (!line.starts_with("  sluice " + words + " ")) continue;
+    line.erase(0, words.size() + 10);
+    std::erase(line, '\'');
+    found.push_back(line);
+  }
+  return found;
+}
+
+TEST(CliHelpTest, the_examples_of_rules_packets_and_ports_are_good) {
+  PortNames names;
+  names.add("vm1", 1);
+  const auto rules = examples_of({"rule", "add"}, "rule add");
+  const auto packets = examples_of({"trace"}, "trace");
+  const auto ports = examples_of({"port", "add"}, "port add");
+  EXPECT_EQ(rules.size() + packets.size() + ports.size(), 6U);
+  for (const auto& text : rules) EXPECT_TRUE(parse_rule(text, names)) << parse_rule(text, names).error().message;
+  for (const auto& text : packets) EXPECT_TRUE(parse_packet(text, names)) << parse_packet(text, names).error().message;
+  for (const auto& text : ports) EXPECT_TRUE(parse_port(text)) << parse_port(text).error().message;
+}
+
+TEST(CliHelpTest, the_help_of_rule_add_has_every_word_of_the_syntax) {
+  const Outcome outcome = sluice({"rule", "add", "--help"});
+  for (const auto words : {match_words(), action_words()}) {
+    for (const auto word : words) EXPECT_THAT(outcome.out, HasSubstr(word));
+  }
+  std::istringstream help(outcome.out);
+  for (std::string line; std::getline(help, line);) EXPECT_LE(line.size(), 120U) << line;
 }
 
 TEST(CliHelpTest, the_version_is_printed) {

@@ -138,6 +138,14 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"ip,ip_frag=maybe,actions=drop",
                 "column 12: ip_frag is no, yes, first, later or not_later, not 'maybe'"},
         Refused{"in_port=vm3,actions=drop", "column 9: there is no port 'vm3'; did you mean vm1?"},
+        Refused{"in_port=7,actions=drop", "column 9: there is no port '7'; there are up-link.0, vm1, vm2"},
+        Refused{"actions=output:7", "column 16: '7' is not a port; there are up-link.0, vm1, vm2"},
+        Refused{"reg0=1,actions=drop",
+                "column 1: 'reg0' is not a field that can be matched; `sluice rule add --help` lists those there are"},
+        Refused{
+            "actions=controller",
+            "column 9: 'controller' is neither an action nor a port; `sluice rule add --help` lists those there are"},
+        Refused{"TCP,actions=drop", "column 1: 'TCP' is not a field that can be matched; did you mean tcp?"},
         Refused{"tpc,actions=drop", "column 1: 'tpc' is not a field that can be matched; did you mean tcp?"},
         Refused{"tp_dts=4,actions=drop", "column 1: 'tp_dts' is not a field that can be matched; did you mean tp_dst?"},
         Refused{"actions=ouput:vm1", "column 9: 'ouput' is not an action; did you mean output?"},
@@ -177,7 +185,7 @@ TEST(Rule, has_at_most_64_actions) {
 
 TEST(Rule, error_text_is_printable_whatever_the_rule_is) {
   const auto rule = parse_rule("\x01\xff\n=1", three_ports());
-  EXPECT_EQ(rule.error().message, "column 1: '\\x01\\xff' is not a field that can be matched");
+  EXPECT_EQ(rule.error().message, "column 1: '\\x01\\xff' is not a field that can be matched" + std::string(kSeeHelp));
 }
 
 TEST(Rule, dl_vlan_matches_802_1q_and_802_1ad_alike_but_not_untagged) {
