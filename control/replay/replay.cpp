@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 
-#include "control/config/load.hpp"
 #include "control/replay/capture_writer.hpp"
 #include "control/replay/compare.hpp"
 #include "control/replay/merge.hpp"
@@ -147,30 +146,25 @@ Expected<void> check_expected(const std::string& folder, const Config& config) {
 
 }  // namespace
 
-int replay(const ReplayOptions& options) {
-  const auto config = load_config(options.config);
-  if (!config) {
-    for (const std::string& line : config.error().lines) fmt::print(stderr, "{}\n", line);
-    return kReplayFailed;
-  }
-  auto inputs = open_inputs(options, *config);
+int replay(const Config& config, const ReplayOptions& options) {
+  auto inputs = open_inputs(options, config);
   if (!inputs) return fail_with(inputs.error().message);
-  if (const auto good = check_outputs(options, *config); !good) return fail_with(good.error().message);
+  if (const auto good = check_outputs(options, config); !good) return fail_with(good.error().message);
   if (!options.expect.empty()) {
-    if (const auto good = check_expected(options.expect, *config); !good) return fail_with(good.error().message);
+    if (const auto good = check_expected(options.expect, config); !good) return fail_with(good.error().message);
   }
-  auto replayed = ReplayedSwitch::start(*config);
+  auto replayed = ReplayedSwitch::start(config);
   if (!replayed) return fail_with(replayed.error().message);
-  auto writers = open_outputs(options.out, *config);
+  auto writers = open_outputs(options.out, config);
   if (!writers) return fail_with(writers.error().message);
 
   const auto times = run(**replayed, *std::move(inputs), *writers);
   if (!times) return fail_with(times.error().message);
-  fmt::print("{}", summary(*config, **replayed, *times));
-  if (const std::string numbers = unaccounted(*config, **replayed); !numbers.empty()) {
+  fmt::print("{}", summary(config, **replayed, *times));
+  if (const std::string numbers = unaccounted(config, **replayed); !numbers.empty()) {
     return fail_with("frames are not accounted for, which is a bug of the switch: " + numbers);
   }
-  return options.expect.empty() ? kReplayed : compare(options, *config, *writers);
+  return options.expect.empty() ? kReplayed : compare(options, config, *writers);
 }
 
 }  // namespace sluice::control

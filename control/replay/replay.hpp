@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "control/config/config.hpp"
+
 namespace sluice::control {
 
 struct ReplayInput {
@@ -12,7 +14,6 @@ struct ReplayInput {
 };
 
 struct ReplayOptions {
-  std::string config;
   std::vector<ReplayInput> inputs;  ///< of frames with the same time, those named first come first
   std::string out;                  ///< a folder, made if need be; gets PORT.pcap for each port of the configuration
   std::string expect;               ///< a folder to compare with; empty: none
@@ -22,6 +23,7 @@ struct ReplayOptions {
 enum ReplayExit : int { kReplayed = 0, kDiffers = 1, kReplayFailed = 2 };
 
 /// Does it all: a summary to stdout; warnings, errors and differences to stderr. Starts DPDK, so once a process.
-[[nodiscard]] int replay(const ReplayOptions& options);
+/// `config` was found good, its rules as well.
+[[nodiscard]] int replay(const Config& config, const ReplayOptions& options);
 
 }  // namespace sluice::control

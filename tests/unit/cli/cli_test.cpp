@@ -238,6 +238,19 @@ TEST(CliConfigTest, check_says_wrong_rules_beside_all_else_that_is_wrong) {
   EXPECT_THAT(outcome.err, HasSubstr(": 3 errors\n"));
 }
 
+TEST(CliConfigTest, replay_says_all_that_is_wrong_too_and_exits_2) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "both.yaml";
+  std::ofstream(path) << "ports:\n  - {name: vm1, type: 'null', mtu: 1}\nrules:\n  - in_port=vm2,actions=drop\n"
+                         "  - tp_dst=22,actions=drop\n";
+  const Outcome outcome = sluice({"replay", path.c_str(), "--in", "vm1=none.pcap", "--out", "out"});
+  EXPECT_EQ(outcome.exit, 2);
+  EXPECT_THAT(outcome.err, HasSubstr(path + ":2:"));
+  EXPECT_THAT(outcome.err, HasSubstr(path + ":4:13: rule 'in_port=vm2,actions=drop': "));
+  EXPECT_THAT(outcome.err, HasSubstr(path + ":5:5: rule 'tp_dst=22,actions=drop': "));
+  EXPECT_THAT(outcome.err, HasSubstr(": 3 errors\n"));
+}
+
 TEST(CliConfigTest, check_says_ok_in_one_line) {
   const TemporaryDirectory directory;
   const std::string path = directory / "good.yaml";
