@@ -18,9 +18,8 @@ std::vector<std::string> Diagnostics::lines() const {
   std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> lines;
   for (const auto& [mark, message] : sorted) {
-    if (lines.size() == kShown) {
-      lines.push_back(
-          fmt::format("{}: and {} more errors", source_.empty() ? "there" : source_, sorted.size() - kShown));
+    if (source_.empty() && lines.size() == kShown) {
+      lines.push_back(fmt::format("and {} more errors", sorted.size() - kShown));
       break;
     }
     lines.push_back(fmt::format("{}: {}", where(mark), message));

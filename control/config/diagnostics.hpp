@@ -19,7 +19,7 @@ struct Mark {
 
 class Diagnostics {
  public:
-  /// More than these are counted, not shown.
+  /// Of one line that somebody typed, more than these are counted and not shown. Of a file, all are.
   static constexpr std::size_t kShown = 50;
 
   /// `source`: the file's name, put before each line. Empty: the text is one line somebody typed; only the column

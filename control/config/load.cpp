@@ -58,18 +58,25 @@ void load_ports(Mapping& root, Config& config, Diagnostics& diagnostics) {
   compare_ports(config, places, diagnostics);
 }
 
-/// Whether `value` stands in the text just so from `mark` on: then its columns are the file's.
-bool stands_at(std::string_view text, Mark mark, std::string_view value) {
-  for (unsigned line = 1; line < mark.line; ++line) {
-    const std::size_t end = text.find('\n');
-    if (end == std::string_view::npos) return false;
-    text.remove_prefix(end + 1);
+/// A text by its lines.
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
   }
-  const std::size_t at = mark.column - 1;
-  return at <= text.size() && text.substr(at).starts_with(value) && text.substr(0, at).find('\n') == text.npos;
+  return lines;
+}
+
+/// Whether `value` stands in the file just so from `mark` on: then its columns are the file's.
+bool stands_at(const std::vector<std::string_view>& lines, Mark mark, std::string_view value) {
+  if (mark.line > lines.size() || mark.column > lines[mark.line - 1].size()) return false;
+  return lines[mark.line - 1].substr(mark.column - 1).starts_with(value);
 }
 
 void load_rules(std::string_view text, Mapping& root, Config& config, Diagnostics& diagnostics) {
+  const std::vector<std::string_view> lines = lines_of(text);
   root.items("rules", [&](const Node& node, const std::string& label) {
     if (node.kind != Node::Kind::scalar || node.text.empty()) {
       diagnostics.add(
@@ -81,7 +88,7 @@ void load_rules(std::string_view text, Mapping& root, Config& config, Diagnostic
     // A quote stands in front of the rule's first column.
     const Mark mark{node.mark.line, node.mark.column + (node.plain ? 0U : 1U)};
     const std::string line =
-        stands_at(text, mark, node.text) ? fmt::format("{}:{}", diagnostics.source(), mark.line) : std::string();
+        stands_at(lines, mark, node.text) ? fmt::format("{}:{}", diagnostics.source(), mark.line) : std::string();
     config.rules.push_back({node.text, diagnostics.where(mark), line, mark.column});
   });
 }
@@ -141,14 +148,11 @@ Expected<std::string> read_config_text(const std::string& path) {
   return text;
 }
 
-tl::expected<Config, LoadErrors> load_config(const std::string& path) {
-  const auto text = read_config_text(path);
-  if (!text) return tl::unexpected(LoadErrors{{text.error().message}, {}});
-  return parse_config(*text, path);
-}
-
 Expected<PortConfig> parse_port(std::string_view text) {
   Diagnostics diagnostics("");
+  if (text.size() > kMaxPortBytes) {
+    return tl::unexpected(Error{fmt::format("{} bytes long, a port has at most {}", text.size(), kMaxPortBytes)});
+  }
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) {
     return tl::unexpected(Error{"no port given; write for example name=vm3 type=vhost-user path=/run/sluice/vm3.sock"});

@@ -27,10 +27,7 @@ struct LoadErrors {
 /// A file's bytes; at most one more than a configuration may have.
 [[nodiscard]] Expected<std::string> read_config_text(const std::string& path);
 
-/// Reads and checks a file.
-[[nodiscard]] tl::expected<Config, LoadErrors> load_config(const std::string& path);
-
-/// Likewise from text; `source` is what messages call it.
+/// Checks a file's text; `source` is what messages call it.
 [[nodiscard]] tl::expected<Config, LoadErrors> parse_config(std::string_view text, const std::string& source);
 
 /// One port as `sluice port add` has it: words such as `name=vm3 type=vhost-user path=/run/vm3.sock vlan.access=10`

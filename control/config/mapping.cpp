@@ -1,6 +1,7 @@
 #include "control/config/mapping.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -33,17 +34,16 @@ Mapping::Mapping(const Node& node, std::string label, Diagnostics& diagnostics)
     wrong_at(mark_, fmt::format("is {}; right is a mapping of keys and values", described(node)));
     return;
   }
+  std::unordered_map<std::string_view, Mark> first;
   for (std::size_t i = 0; i + 1 < node.items.size(); i += 2) {
     const Node& key = *node.items[i];
     if (key.kind != Node::Kind::scalar) {
       wrong_at(key.mark, fmt::format("a key is {}; a key is a word", described(key)));
       continue;
     }
-    const auto first =
-        std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key.text; });
-    if (first != entries_.end()) {
+    if (const auto [found, is_new] = first.emplace(key.text, key.mark); !is_new) {
       wrong_at(key.mark, fmt::format("key {} is there twice, first at {}", in_quotes(key.text),
-                                     diagnostics_.where(first->key_mark)));
+                                     diagnostics_.where(found->second)));
       continue;
     }
     entries_.push_back({key.text, key.mark, node.items[i + 1].get(), false});
@@ -124,7 +124,7 @@ std::optional<std::uint64_t> Mapping::integer(std::string_view key, std::uint64_
 }
 
 std::optional<std::chrono::microseconds> Mapping::duration(std::string_view key, std::string_view example) {
-  const Node* node = plain_scalar(key, fmt::format("a time such as {}", example));
+  const Node* node = scalar(key, fmt::format("a time such as {}", example));  // text in YAML anyway, quoted or not
   if (node == nullptr) return std::nullopt;
   const auto value = parse_duration(node->text);
   if (!value) {
@@ -135,7 +135,7 @@ std::optional<std::chrono::microseconds> Mapping::duration(std::string_view key,
 }
 
 std::optional<std::uint64_t> Mapping::size(std::string_view key, std::string_view example) {
-  const Node* node = plain_scalar(key, fmt::format("a size such as {}", example));
+  const Node* node = scalar(key, fmt::format("a size such as {}", example));  // text in YAML anyway, quoted or not
   if (node == nullptr) return std::nullopt;
   const auto value = parse_size(node->text);
   if (!value) {

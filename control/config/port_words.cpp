@@ -34,10 +34,6 @@ std::shared_ptr<Node> value_of(std::string_view text, Mark mark) {
 }  // namespace
 
 NodePtr read_words(std::string_view text, Diagnostics& diagnostics) {
-  if (text.size() > kMaxDocumentBytes) {
-    diagnostics.add({}, fmt::format("{} bytes long, a port has at most {}", text.size(), kMaxDocumentBytes));
-    return nullptr;
-  }
   auto root = std::make_shared<Node>();
   root->kind = Node::Kind::mapping;
   std::vector<std::pair<std::string_view, std::shared_ptr<Node>>> nested;

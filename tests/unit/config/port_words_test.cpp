@@ -43,6 +43,11 @@ TEST(PortWords, errors_name_the_column) {
   EXPECT_THAT(error("name=a type=ring vlan.access=1 vlan=2"), HasSubstr("'vlan' is there twice"));
   EXPECT_THAT(error("name=a type=tap interface=a,b"), HasSubstr("interface is a list"));
   EXPECT_THAT(error("name=a type=tap interface="), HasSubstr("interface is empty"));
+  EXPECT_THAT(error("name=a type=ring " + std::string(64 << 10, 'x')),
+              HasSubstr("65553 bytes long, a port has at most 65536"));
+  std::string words = "name=a type=ring";
+  for (int i = 0; i < 100; ++i) words += " key" + std::to_string(i) + "=1";
+  EXPECT_THAT(error(words), ::testing::EndsWith("\nand 50 more errors")) << "one line was typed: 50 are enough";
   EXPECT_THAT(error("{name: a, type: ring"), HasSubstr("not YAML"));
   EXPECT_THAT(error("{name: a, type: ring, mtu: 5, queues: 9}"), HasSubstr("\n")) << "all errors, a line each";
 }

@@ -28,6 +28,13 @@ inline std::vector<std::string> bad(std::string_view text) {
   return {};
 }
 
+/// A file, read and checked.
+inline tl::expected<Config, LoadErrors> load_config(const std::string& path) {
+  const auto text = read_config_text(path);
+  if (!text) return tl::unexpected(LoadErrors{{text.error().message}, {}});
+  return parse_config(*text, path);
+}
+
 /// `keys` of a port of a switch that has no other, and hugepages.
 inline std::string with_port(std::string_view keys) {
   return "ports:\n  - {" + std::string(keys) + "}\nmemory: {hugepages: true}\n";

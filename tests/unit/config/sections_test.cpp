@@ -37,6 +37,15 @@ control: {socket: /tmp/x.sock}
   EXPECT_EQ(config.control_socket, "/tmp/x.sock");
 }
 
+TEST(Sections, a_file_may_be_json) {
+  const Config config = good(R"({"ports": [], "memory": {"amount": "1 GiB"}, "bridge": {"mac_ageing": "5 min"},
+                                 "pmd": {"cores": [2, 3], "idle": "sleep up to 50 us"}, "flows": {"limit": 99}})");
+  EXPECT_EQ(config.memory.megabytes, 1024U);
+  EXPECT_EQ(config.bridge.mac_ageing, 300s);
+  EXPECT_EQ(config.pmd.idle_sleep, 50us);
+  EXPECT_EQ(config.flows.limit, 99U);
+}
+
 TEST(Sections, rules_keep_their_text_and_the_place_of_its_first_character) {
   const Config config =
       good("ports: []\nrules:\n  - tcp,actions=drop\n  - 'udp,actions=drop'\n  -   \"arp,actions=normal\"\n");
