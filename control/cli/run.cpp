@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <memory>
@@ -64,13 +65,27 @@ Expected<Legacy> legacy(ServiceManager& manager) {
   return Legacy{std::move(*state), std::move(*shared), {}};
 }
 
+/// The command line's socket instead of the configuration's, which was compared with the ports' own.
+Expected<void> take_socket(const std::string& socket, Config& config) {
+  const std::string claim = "path " + std::filesystem::path(socket).lexically_normal().string();
+  for (const PortConfig& port : config.ports) {
+    if (std::ranges::find(port.claims, claim) == port.claims.end()) continue;
+    return tl::unexpected(
+        Error{fmt::format("--socket {}: is the path of port '{}'; right is another", socket, port.name)});
+  }
+  config.control_socket = socket;
+  return {};
+}
+
 int run(const std::string& path, const std::optional<std::string>& socket_path, bool leaves_all) {
   // Read once: a worker that follows another gets the same text, whatever has become of the file.
   auto text = read_config_text(path);
   if (!text) return report_errors(path, {text.error().message});
   auto config = checked_config(*text, path);
   if (!config) return report_errors(path, config.error());
-  if (socket_path) config->control_socket = *socket_path;
+  if (socket_path) {
+    if (auto taken = take_socket(*socket_path, *config); !taken) return fail(taken.error().message);
+  }
   auto kept_text = keep_config_text(*text);
   if (!kept_text) return fail(kept_text.error().message);
   auto binary = own_binary();

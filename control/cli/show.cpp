@@ -112,7 +112,7 @@ void add_show(CLI::App& app, int& exit) {
     CLI::App* command = group->add_subcommand(std::string(view.name), "Show " + std::string(view.summary));
     auto options = std::make_shared<ShowOptions>();
     add_socket_option(*command, options->socket);
-    command->add_flag("--json", options->json, "For programs: the RPC method's result");
+    command->add_flag("--json", options->json, "For programs: the RPC method's result")->disable_flag_override();
     command->add_option("--watch", options->watch_seconds, "Again and again, until Ctrl-C")
         ->expected(0, 1)
         ->default_str("1")

@@ -173,6 +173,7 @@ TEST(CliUsageTest, what_is_not_understood_exits_2_and_points_to_the_help) {
       {{"show", "port"}, "Try 'sluice show --help'."},
       {{"show", "port"}, "'port' is no command of 'sluice show'; did you mean ports?; there are status, ports, "},
       {{"show", "ports", "--jsn"}, "Try 'sluice show ports --help'."},
+      {{"show", "ports", "--json=3"}, "Try 'sluice show ports --help'."},
       {{"show", "ports", "--watch", "soon"}, "Try 'sluice show ports --help'."},
       {{"show", "ports", "--watch", "0"}, "Try 'sluice show ports --help'."},
       {{"show", "ports", "--limit", "3"}, "Try 'sluice show ports --help'."},
@@ -249,6 +250,17 @@ TEST(CliConfigTest, replay_says_all_that_is_wrong_too_and_exits_2) {
   EXPECT_THAT(outcome.err, HasSubstr(path + ":4:13: rule 'in_port=vm2,actions=drop': "));
   EXPECT_THAT(outcome.err, HasSubstr(path + ":5:5: rule 'tp_dst=22,actions=drop': "));
   EXPECT_THAT(outcome.err, HasSubstr(": 3 errors\n"));
+}
+
+TEST(CliConfigTest, run_refuses_the_socket_of_a_port_as_its_own) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "good.yaml";
+  std::ofstream(path) << "ports:\n  - {name: vm1, type: vhost-user, path: " << directory / "vm1.sock"
+                      << "}\n";
+  const std::string socket = directory / "x/../vm1.sock";
+  const Outcome outcome = sluice({"run", path.c_str(), "--socket", socket.c_str()});
+  EXPECT_EQ(outcome.exit, 1);
+  EXPECT_EQ(outcome.err, "sluice: --socket " + socket + ": is the path of port 'vm1'; right is another\n");
 }
 
 TEST(CliConfigTest, check_says_ok_in_one_line) {
