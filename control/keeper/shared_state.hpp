@@ -21,6 +21,7 @@
 #include "control/slowpath/fdb_store.hpp"
 #include "control/switch/port_tallies.hpp"
 #include "flowtable/flow_key.hpp"
+#include "flowtable/hash.hpp"
 #include "ports/vhost/port_state.hpp"
 
 namespace sluice::control {
@@ -62,7 +63,7 @@ struct alignas(4096) VhostSlot {
 
 struct SharedState {
   static constexpr std::uint64_t kMagic = 0x65'63'69'75'6c'73;  // "sluice"
-  static constexpr std::uint32_t kLayout = 2;
+  static constexpr std::uint32_t kLayout = 3;
   static constexpr std::size_t kMaxSlots = flowtable::kMaxPorts;
 
   std::uint64_t magic;
@@ -70,6 +71,10 @@ struct SharedState {
   std::uint32_t reserved;
   std::uint64_t bytes;                   ///< sizeof(SharedState)
   std::atomic<std::uint64_t> takeovers;  ///< workers that have taken up the ports, the first included
+  /// What flows are hashed with, the same for all workers, so that none goes to another of its receiver's queues when a
+  /// worker follows another. Made by the first one.
+  flowtable::HashSecret flow_secret;
+  std::atomic<std::uint64_t> has_flow_secret;  ///< stored after it
   std::array<Heartbeat, 2> heartbeats;
   std::array<PortLabel, kMaxSlots> labels;  ///< by slot, as everything of a port
   PortTallies tallies;

@@ -71,10 +71,21 @@ ports::EalOptions eal_options(const Config& config) {
   return options;
 }
 
-datapath::PmdOptions pmd_options(const Config& config, rte_mempool* pool) {
+/// Of the first worker, for all that follow.
+flowtable::HashSecret flow_secret(SharedState& shared) {
+  // relaxed: nobody else makes itself ready before the first worker works.
+  if (shared.has_flow_secret.load(std::memory_order_relaxed) == 0) {
+    shared.flow_secret = random_secret<flowtable::HashSecret>();
+    // release: after it, as a successor of whoever is killed here sees it.
+    shared.has_flow_secret.store(1, std::memory_order_release);
+  }
+  return shared.flow_secret;
+}
+
+datapath::PmdOptions pmd_options(const Config& config, rte_mempool* pool, const flowtable::HashSecret& secret) {
   datapath::PmdOptions options;
   options.flow_limit = Sweep::capacity_for(config.flows.limit);
-  options.secret = random_secret<flowtable::HashSecret>();
+  options.secret = secret;
   options.pool = pool;
   options.pending.buffers = kSharedMbufs / 2 / static_cast<unsigned>(config.pmd.cores.size());
   return options;
@@ -212,7 +223,8 @@ Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::E
   if (!eal) return tl::unexpected(Error{eal.error()});
   auto pool = ports::make_mbuf_pool("sluice", kSharedMbufs, -1);
   if (!pool) return tl::unexpected(Error{pool.error()});
-  auto pmds = PmdSet::create(config.pmd, pmd_options(config, pool->get()), &link.shared().tallies);
+  auto pmds =
+      PmdSet::create(config.pmd, pmd_options(config, pool->get(), flow_secret(link.shared())), &link.shared().tallies);
   if (!pmds) return tl::unexpected(pmds.error());
 
   auto impl = std::make_unique<Impl>(config, loop, link, std::move(*eal), std::move(*pool), std::move(*pmds));

@@ -96,7 +96,10 @@ Outcome Device::handle(Message message) {
     return fail("its protocol feature, bit " + std::to_string(std::countr_zero(shape.needs)) + ", was not negotiated");
   }
   const Result result = dispatch(shape, message);
-  tell_if_queues_changed();
+  if (queues_have_changed()) {
+    if (numa_node_ < 0) find_node();
+    tell_queues_changed();
+  }
   if (!result) return fail(result.error());
   if (result->has_value() && (shape.replies || acknowledged)) return {make_reply(message.header, **result), {}};
   if (acknowledged) return {make_reply(message.header, 0), {}};
@@ -148,7 +151,7 @@ void Device::reset() {
   slots_.clear();
   clear_connection(state_);
   numa_node_ = -1;
-  tell_if_queues_changed();
+  if (queues_have_changed()) tell_queues_changed();
 }
 
 // ---- taking up what a process before us has left ----
@@ -163,6 +166,7 @@ Device::Done Device::prepare() {
   auto memory = slots_.resume();
   if (!memory) return tl::unexpected(memory.error());
   memory->notify_when_lost(options_.alarm_eventfd);
+  numa_node_ = static_cast<int>(state_.node) - 1;
   Rings::Log log;
   if (state_.log_size != 0) {
     auto mapped = DirtyLog::map(estate_.take(Heirloom::dirty_log, 0).release(), state_.log_offset, state_.log_size);
@@ -173,15 +177,11 @@ Device::Done Device::prepare() {
   return rings_.prepare(std::make_shared<const GuestMemory>(std::move(*memory)), std::move(log));
 }
 
-void Device::touch_memory() const {
-  if (rings_.memory() != nullptr) rings_.memory()->touch();
-}
-
 Device::Done Device::take_over() {
   slots_.forget_strays();
   if (Done published = rings_.publish_prepared(); !published) return published;
-  find_node(*rings_.memory());
-  tell_if_queues_changed();
+  state_.node = static_cast<std::uint32_t>(numa_node_ + 1);
+  if (queues_have_changed()) tell_queues_changed();
   return {};
 }
 
@@ -259,7 +259,7 @@ Device::Done Device::rem_mem_reg(Message& message) {
 Device::Done Device::use_memory(GuestMemory memory, Rings::Uncovered uncovered) {
   memory.notify_when_lost(options_.alarm_eventfd);
   auto shared = std::make_shared<const GuestMemory>(std::move(memory));
-  find_node(*shared);
+  ask_node(*shared);
   slots_.prepare(*shared);
   if (Done moved = rings_.move_to(shared, rings_.log(), state_.features, uncovered); !moved) {
     slots_.cancel();
@@ -267,13 +267,6 @@ Device::Done Device::use_memory(GuestMemory memory, Rings::Uncovered uncovered) 
   }
   slots_.commit();
   return {};
-}
-
-void Device::find_node(const GuestMemory& memory) {
-  const int before = std::exchange(numa_node_, memory.numa_node());
-  if (numa_node_ < 0 || numa_node_ == before) return;
-  rings_.move_queues_to(numa_node_);
-  events_.moved_to_node(numa_node_);
 }
 
 Device::Done Device::set_log_base(Message& message) {
@@ -387,13 +380,17 @@ std::vector<VhostQueue*> Device::tx_queues() {
   return queues;
 }
 
-void Device::tell_if_queues_changed() {
+/// Whether they have since this was asked last.
+bool Device::queues_have_changed() {
   auto rx = rx_queues();
   auto tx = tx_queues();
-  if (rx == told_rx_ && tx == told_tx_) return;
+  if (rx == told_rx_ && tx == told_tx_) return false;
   told_rx_ = std::move(rx);
   told_tx_ = std::move(tx);
-  if (numa_node_ < 0 && rings_.memory() != nullptr) find_node(*rings_.memory());
+  return true;
+}
+
+void Device::tell_queues_changed() const {
   if (events_.queues_changed) events_.queues_changed();
 }
 

@@ -78,8 +78,11 @@ class Device {
   /// second has PMDs go on where the rings stand by then. An error says why this connection cannot go on: reset() it.
   [[nodiscard]] Done prepare();
   [[nodiscard]] Done take_over();
-  /// Of what was prepared: so that no PMD has to stop for a page of the guest's once it is taken over.
-  void touch_memory() const;
+  /// Of what was prepared, what takes milliseconds: so that no PMD has to stop for a page of the guest's once it is
+  /// taken over, and that what PMDs write of the port is on the guest's NUMA node.
+  void settle_prepared();
+  /// The same after take_over(), where there was no time before. PMDs may be at work.
+  void settle();
 
   /// Rings of the guest's transmit queues that run: what the switch receives from.
   [[nodiscard]] std::vector<VhostQueue*> rx_queues();
@@ -92,7 +95,7 @@ class Device {
   /// The same, and forgets it. After reset(): until then a PMD may still be waiting.
   [[nodiscard]] bool forgive() { return rings_.forgive(); }
   /// The NUMA node that most of the guest's memory is on; -1: not known. As it was when the memory was given, or,
-  /// if the guest had not yet used it then, when its rings last changed.
+  /// if the guest had not yet used it then, when its rings last changed; after take_over() what was known before.
   [[nodiscard]] int numa_node() const { return numa_node_; }
 
   [[nodiscard]] const PortState& state() const { return state_; }
@@ -122,8 +125,13 @@ class Device {
   Answer net_set_mtu(std::uint64_t mtu);
   Done send_rarp(std::uint64_t payload) const;
   Done set_status(std::uint64_t status);
-  void tell_if_queues_changed();
-  void find_node(const GuestMemory& memory);
+  [[nodiscard]] bool queues_have_changed();
+  void tell_queues_changed() const;
+
+  // Where the guest's memory is (device_node.cpp).
+  void find_node();
+  void ask_node(const GuestMemory& memory);
+  void move_to_node();
 
   Options options_;
   Events events_;
@@ -132,6 +140,7 @@ class Device {
   RegionSlots slots_;
   Rings rings_;
   int numa_node_ = -1;
+  int moved_to_ = -1;                 ///< the node that what PMDs write of the port was moved to
   std::vector<VhostQueue*> told_rx_;  ///< the lists that queues_changed was last called for
   std::vector<VhostQueue*> told_tx_;
 };

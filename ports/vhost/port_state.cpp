@@ -28,7 +28,7 @@ void clear_connection(PortState& state) {
   state.tables = {};
   state.features = state.protocol_features = 0;
   state.log_size = state.log_offset = 0;
-  state.mtu = state.status = state.table = 0;
+  state.mtu = state.status = state.table = state.node = 0;
 }
 
 }  // namespace sluice::ports::vhost

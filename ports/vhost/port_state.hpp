@@ -55,7 +55,7 @@ inline constexpr unsigned kRegionSlots = GuestMemory::kMaxRegions + kMaxTableReg
 using RegionSet = std::array<std::uint64_t, (kRegionSlots + 63) / 64>;
 
 struct alignas(4096) PortState {
-  static constexpr std::uint32_t kLayout = 2;
+  static constexpr std::uint32_t kLayout = 3;
   static constexpr std::size_t kPathSize = 112;
 
   std::uint32_t layout = 0;  ///< kLayout; 0: never used
@@ -80,6 +80,8 @@ struct alignas(4096) PortState {
   std::uint32_t status = 0;  ///< of SET_STATUS, 8 bits
   std::uint32_t table = 0;   ///< which of `tables` counts, 0 or 1
   std::uint32_t staged = 0;  ///< 1 + index of the ring that is to become `next`; 0: none
+  std::uint32_t node = 0;    ///< 1 + the NUMA node that the memory is on; 0: not known
+  std::uint32_t unused = 0;
   RingState next;
   std::array<RegionSet, 2> tables{};
   std::array<MemoryRegion, kRegionSlots> regions{};

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <chrono>
 #include <utility>
 
 #include "ports/vhost/feature_names.hpp"
@@ -14,6 +15,9 @@
 
 namespace sluice::ports::vhost {
 namespace {
+
+/// By then PMDs have worked through what had piled up, and have met pages of the guest's by which its node is told.
+constexpr std::chrono::seconds kSettle{1};
 
 /// Whatever a predecessor keeps for a connection.
 void forget_connection(Estate& estate) {
@@ -141,6 +145,12 @@ void VhostPort::take_up_connection() {
 
 void VhostPort::serve() {
   host_.loop->watch(alarm_.get(), EPOLLIN, [this](std::uint32_t) { answer_alarm(); });
+  if (connection_ != nullptr) {
+    settle_timer_ = host_.loop->after(kSettle, [this] {
+      settle_timer_ = 0;
+      device_.settle();
+    });
+  }
   if (listener_) {
     watch_listener();
     return;
@@ -161,7 +171,9 @@ void VhostPort::serve() {
 }
 
 void VhostPort::stop_serving() {
-  if (timer_ != 0) host_.loop->cancel(std::exchange(timer_, 0));
+  for (EventLoop::TimerId* const timer : {&timer_, &settle_timer_}) {
+    if (*timer != 0) host_.loop->cancel(std::exchange(*timer, 0));
+  }
   if (listener_) host_.loop->unwatch(listener_->fd());
   if (watch_ != nullptr) watch_->pause();
   host_.loop->unwatch(alarm_.get());

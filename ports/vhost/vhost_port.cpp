@@ -79,7 +79,7 @@ VhostPort::Result VhostPort::prepare(const VhostPortOptions& options, const Port
   std::unique_ptr<VhostPort> port(new VhostPort(options, host, estate, std::move(alarm)));
   if (auto opened = port->open_listener(); !opened) return fail(opened.error());
   port->prepare_connection();
-  if (options.has_time) port->device_.touch_memory();
+  if (options.has_time) port->device_.settle_prepared();
   return port;
 }
 

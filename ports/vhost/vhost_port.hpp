@@ -128,6 +128,7 @@ class VhostPort final : public Port {
   std::optional<ListenSocket> listener_;  ///< server
   std::unique_ptr<PathWatch> watch_;      ///< client
   EventLoop::TimerId timer_ = 0;          ///< client: the next attempt; server: accepting again
+  EventLoop::TimerId settle_timer_ = 0;   ///< for what there was no time for when the port was taken up
   unsigned attempts_ = 0;                 ///< since there was last reason to hope
   bool misbehaved_ = false;               ///< the last connection was closed by us
   HoldOff hold_off_;                      ///< of a front end that held up a PMD

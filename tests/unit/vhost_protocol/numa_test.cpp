@@ -1,11 +1,15 @@
 // Where a guest's memory is, and that what PMDs write of its port follows. The kernel's answers are made up here, in
 // the place of libnuma's functions: this machine may have one node only.
+#include <fcntl.h>
 #include <numaif.h>
 
 #include <algorithm>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "bench.hpp"
+#include "ports/vhost/local_estate.hpp"
 
 namespace {
 
@@ -41,6 +45,25 @@ namespace {
 namespace feature = ports::vhost::feature;
 constexpr std::uint64_t kFeatures = feature::kProtocolFeatures | feature::kVersion1;
 
+/// What a port leaves, with its descriptors: as the keeper has it.
+class KeptEstate final : public ports::vhost::Estate {
+ public:
+  using Heirloom = ports::vhost::Heirloom;
+  [[nodiscard]] ports::vhost::PortState& state() override { return local_.state(); }
+  void keep(Heirloom kind, unsigned index, int fd) override { kept_[{kind, index}] = duplicate(fd); }
+  void forget(Heirloom kind, unsigned index) override { kept_.erase({kind, index}); }
+  [[nodiscard]] UniqueFd take(Heirloom kind, unsigned index) override {
+    const auto found = kept_.find({kind, index});
+    return found == kept_.end() ? UniqueFd() : duplicate(found->second.get());
+  }
+
+ private:
+  static UniqueFd duplicate(int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
+
+  ports::vhost::LocalEstate local_;
+  std::map<std::pair<Heirloom, unsigned>, UniqueFd> kept_;
+};
+
 class Numa : public Bench {
  protected:
   Numa() { kernel = {}; }
@@ -50,6 +73,15 @@ class Numa : public Bench {
     peer.send_memory(ram_);
     for (const std::uint32_t i : {0U, 1U}) peer.start_ring(ram_, i, 256, 0, event_.get(), event_.get());
     ASSERT_TRUE(peer.settle());
+  }
+
+  /// A port that another follows, or that follows another.
+  std::unique_ptr<Port> prepare(KeptEstate& estate, bool has_time) {
+    auto o = options("s", ports::vhost::SocketMode::server);
+    o.has_time = has_time;
+    auto port = Port::prepare(o, host_, estate);
+    EXPECT_TRUE(port) << port.error();
+    return std::move(*port);
   }
 
   GuestRam ram_{1U << 20U};
@@ -104,6 +136,67 @@ TEST_F(Numa, what_pmds_write_of_a_port_is_moved_to_the_guests_node) {
   peer.send_memory(ram_);
   ASSERT_TRUE(peer.settle());
   EXPECT_EQ(kernel.bound.size(), 2U) << "they are there";
+}
+
+TEST_F(Numa, a_successor_that_is_prepared_beside_has_all_moved_before_the_guest_waits_for_it) {
+  KeptEstate estate;
+  const auto before = prepare(estate, false);
+  before->activate();
+  kernel.node = 1;
+  FrontEnd peer = connect("s");
+  attach(peer);
+  kernel.bound.clear();
+  const auto next = prepare(estate, true);
+  EXPECT_EQ(kernel.bound.size(), 2U) << "queues, and positions";
+  const auto asked = kernel.asked;
+
+  before->leave();
+  next->activate();
+  EXPECT_EQ(next->status().state, "connected") << "the guest is served again";
+  EXPECT_EQ(next->numa_node(), 1);
+  EXPECT_EQ(kernel.bound.size(), 2U);
+  EXPECT_EQ(kernel.asked, asked);
+}
+
+TEST_F(Numa, a_successor_without_time_knows_the_node_of_before_and_moves_later) {
+  KeptEstate estate;
+  kernel.node = 1;
+  FrontEnd peer = [&] {
+    const auto before = prepare(estate, false);
+    before->activate();
+    FrontEnd front = connect("s");
+    attach(front);
+    before->leave();  // as good as killed
+    return front;
+  }();
+  kernel.bound.clear();
+  kernel.node = -2;  // -ENOENT: nothing of the guest's is in the page tables of a new process
+  const auto next = prepare(estate, false);
+  next->activate();
+  EXPECT_EQ(next->status().state, "connected");
+  EXPECT_EQ(next->numa_node(), 1);
+  EXPECT_TRUE(kernel.bound.empty());
+  ASSERT_TRUE(eventually([&] { return kernel.bound.size() == 2; }));
+  EXPECT_EQ(kernel.bound_nodes.back(), 1U);
+}
+
+TEST_F(Numa, a_node_that_nobody_knew_is_found_after_the_guest_is_served_again) {
+  KeptEstate estate;
+  kernel.node = -2;
+  FrontEnd peer = [&] {
+    const auto before = prepare(estate, false);
+    before->activate();
+    FrontEnd front = connect("s");
+    attach(front);
+    before->leave();
+    return front;
+  }();
+  const auto next = prepare(estate, false);
+  next->activate();
+  kernel.node = 1;
+  int seen = -1;
+  next->queues_changed = [&] { seen = next->numa_node(); };
+  EXPECT_TRUE(eventually([&] { return seen == 1; })) << "the switch chooses a PMD again";
 }
 
 }  // namespace
