@@ -198,21 +198,22 @@ int run(const std::string& path, std::uint32_t protocol, unsigned heartbeat) {
                                              "program version {}: stop the switch, then start this one",
                                              protocol, kKeeperProtocol));
   }
+  auto shared = SharedMemory::map(state.get());
+  if (!shared) return refuse(link_fd.get(), shared.error().message);
   const int reply_to = link_fd.get();
-  auto link = KeeperLink::attach(std::move(link_fd), state, heartbeat);
-  if (!link) return refuse(reply_to, link.error().message);
+  KeeperLink link(std::move(link_fd), std::move(*shared), heartbeat);
   const auto text = kept_config_text(text_fd.get());
   if (!text) return refuse(reply_to, text.error().message);
   auto config = checked_config(*text, path);
   if (!config) {
-    (*link)->report(Saying::refused, fmt::format("{}", fmt::join(config.error(), "\n")));
+    link.report(Saying::refused, fmt::format("{}", fmt::join(config.error(), "\n")));
     return report_errors(path, config.error());
   }
 
   start_log();
   std::signal(SIGPIPE, SIG_IGN);
   report_stacks();
-  Worker worker(*config, **link);
+  Worker worker(*config, link);
   const auto done = worker.run();
   return done ? static_cast<int>(kDone) : refuse(reply_to, done.error().message);
 }

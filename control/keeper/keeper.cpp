@@ -180,7 +180,7 @@ void Keeper::handle(Worker& worker, Received& received) {
       worker.ready = true;
       if (active) return command_urgently(worker, Saying::go);
       if (role_ == Other::candidate) candidate_ready();
-      return;
+      return follow_dying();
     case Saying::running: return now_running(worker);
     case Saying::refused: worker.why = std::move(received.text); return;
     case Saying::handed_over:
@@ -236,34 +236,6 @@ void Keeper::adopt_settings(const Worker& worker) {
   looking_ = 0;
   if (options_.recovery.hang_timeout.count() == 0) return;
   looking_ = loop_.every(options_.recovery.hang_timeout / kLooks, [this] { look(); });
-}
-
-/// A process that is killed has died when all that it had is taken down, which may take the kernel tens of
-/// milliseconds, or a core dump's time. None of its threads does anything any more long before: its PMDs, which never
-/// end by themselves, are gone at once.
-void Keeper::watch_pmds(Worker& worker) {
-  worker.pmds.clear();
-  for (const auto& pmd : shared_->heartbeats[worker.heartbeat].pmds) {
-    const auto thread = static_cast<int>(pmd.thread.load(std::memory_order_relaxed));
-    ports::UniqueFd fd = thread == 0 ? ports::UniqueFd() : worker.process.thread_fd(thread);
-    if (!fd) continue;
-    loop_.watch(fd.get(), EPOLLIN, [this, &worker, number = fd.get()](std::uint32_t) { pmd_ended(worker, number); });
-    worker.pmds.push_back(std::move(fd));
-  }
-}
-
-void Keeper::pmd_ended(Worker& worker, int fd) {
-  loop_.unwatch(fd);
-  std::erase_if(worker.pmds, [fd](const ports::UniqueFd& pmd) { return pmd.get() == fd; });
-  // One that has yet to be started looks whether another still has the ports, and would take this one for that.
-  const bool stands_by = role_ == Other::standby && other_->ready;
-  if (!worker.pmds.empty() || &worker != active_.get() || !stands_by || stopping_ || stage_ != Stage::none) return;
-  read_from(worker);
-  loop_.unwatch(worker.process.socket());
-  const std::string how = fmt::format("worker {} is dying", worker.process.pid());
-  const Clock::time_point started = worker.started;
-  dying_.push_back(std::move(active_));
-  active_died(how, false, started);
 }
 
 void Keeper::died(Worker& worker) {

@@ -55,6 +55,7 @@ class Keeper {
   struct Worker {
     WorkerProcess process;
     std::vector<ports::UniqueFd> pmds{};  ///< its PMD threads, as far as they are watched and live
+    bool dying = false;                   ///< they were watched, and all are gone
     unsigned heartbeat;
     Clock::time_point started = Clock::now();
     bool ready = false;
@@ -81,6 +82,7 @@ class Keeper {
   void now_running(Worker& worker);
   void watch_pmds(Worker& worker);
   void pmd_ended(Worker& worker, int fd);
+  void follow_dying();
   void died(Worker& worker);
   void bury(std::unique_ptr<Worker> dead);
   void active_died(const std::string& how, bool well, Clock::time_point started);

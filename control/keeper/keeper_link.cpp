@@ -32,16 +32,12 @@ class KeeperLink::SlotEstate final : public ports::vhost::Estate {
   const unsigned slot_;
 };
 
-Expected<std::unique_ptr<KeeperLink>> KeeperLink::attach(UniqueFd socket, const UniqueFd& memory, unsigned heartbeat) {
-  auto shared = SharedMemory::map(memory.get());
-  if (!shared) return tl::unexpected(shared.error());
-  return std::unique_ptr<KeeperLink>(new KeeperLink(std::move(socket), std::move(*shared), heartbeat));
-}
-
 Expected<std::unique_ptr<KeeperLink>> KeeperLink::alone() {
   const auto memory = SharedMemory::create();
   if (!memory) return tl::unexpected(memory.error());
-  return attach({}, *memory, 0);
+  auto shared = SharedMemory::map(memory->get());
+  if (!shared) return tl::unexpected(shared.error());
+  return std::make_unique<KeeperLink>(UniqueFd(), std::move(*shared), 0);
 }
 
 KeeperLink::KeeperLink(UniqueFd socket, SharedMemory shared, unsigned heartbeat)

@@ -28,9 +28,8 @@ namespace sluice::control {
 
 class KeeperLink {
  public:
-  /// At the keeper's socket and memory, as a worker is started with. Fails if the state is of another version.
-  [[nodiscard]] static Expected<std::unique_ptr<KeeperLink>> attach(ports::UniqueFd socket,
-                                                                    const ports::UniqueFd& memory, unsigned heartbeat);
+  /// At the keeper's socket and memory, as a worker is started with.
+  KeeperLink(ports::UniqueFd socket, SharedMemory shared, unsigned heartbeat);
   /// Without a keeper: the state is this process's own, and nothing outlives it.
   [[nodiscard]] static Expected<std::unique_ptr<KeeperLink>> alone();
   ~KeeperLink();
@@ -84,7 +83,6 @@ class KeeperLink {
  private:
   class SlotEstate;
 
-  KeeperLink(ports::UniqueFd socket, SharedMemory shared, unsigned heartbeat);
   void send(const Message& message, std::string_view text = {}, int fd = -1);
   void keep_at(std::uint32_t slot, Kept kind, unsigned index, int fd);
   void forget_at(std::uint32_t slot, Kept kind, unsigned index);

@@ -183,6 +183,7 @@ void Generator::glimpse(const Plan& plan, const RunResult& result, std::uint64_t
   for (std::size_t i = 0; i < vms_.size(); ++i) {
     seen.vms.push_back(counts_of(i));
     seen.gaps.push_back(receivers_[i].take_interval_gap(now));
+    seen.frames_by_queue.push_back(receivers_[i].take_interval_frames());
     seen.links.push_back(vms_[i].link_up());
   }
   plan.interval(seen);

@@ -57,6 +57,7 @@ struct Glimpse {
   double seconds;  ///< since the run began
   std::vector<Counts> vms{};
   std::vector<Gap> gaps{};
+  std::vector<std::vector<std::uint64_t>> frames_by_queue{};  ///< that came in this interval
   std::vector<bool> links{};
 };
 

@@ -23,6 +23,7 @@ Receiver::Receiver(const Options& options, const Vm& vm, std::size_t number)
       queues_{vm.options().queues},
       flows_{options.flows},
       takes_broadcast_{options.pattern == Pattern::kFlood},
+      interval_frames_(vm.options().queues),
       reader_{options.protocol, options.verify},
       sources_(options.vms.size()) {
   const std::uint32_t window = SequenceTable::window_for(options.flows, options.distribution == Distribution::kZipf);
@@ -41,6 +42,7 @@ void Receiver::begin(std::uint8_t run, const std::vector<const Stream*>& streams
   longest_gap_ = {};
   interval_gap_ = {};
   counts_ = {};
+  interval_frames_.assign(queues_, 0);
   latency_->clear();
   for (const Stream* stream : streams) {
     if (!arrives_at(stream->route(), number_)) continue;
@@ -93,6 +95,7 @@ std::uint32_t Receiver::poll_queue(std::uint16_t queue) {
     }
   }
   rte_pktmbuf_free_bulk(frames.data(), taken);
+  interval_frames_[queue] += good;
   for (std::uint32_t i = 0; i < good; ++i) count(probes[i], lengths[i], now);
   if (good > 0) came(now);
   return taken;
@@ -141,6 +144,10 @@ void Receiver::senders_ended(std::uint64_t now) {
   longest_gap_.extend(last_, now);
   interval_gap_.extend(last_, now);
   sending_ = false;
+}
+
+std::vector<std::uint64_t> Receiver::take_interval_frames() {
+  return std::exchange(interval_frames_, std::vector<std::uint64_t>(queues_));
 }
 
 Gap Receiver::take_interval_gap(std::uint64_t now) {

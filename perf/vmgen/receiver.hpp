@@ -53,6 +53,8 @@ class Receiver {
   void senders_ended(std::uint64_t now);
   /// The longest gap since the last call, one that still lasts included.
   Gap take_interval_gap(std::uint64_t now);
+  /// Frames of this run that each queue has brought since the last call.
+  std::vector<std::uint64_t> take_interval_frames();
 
   /// Whether each VM that sends to this one has been heard since the start, in frames that are not counted.
   [[nodiscard]] bool heard_all() const;
@@ -90,6 +92,7 @@ class Receiver {
   Gap longest_gap_;
   Gap interval_gap_;
   ReceiverCounts counts_;
+  std::vector<std::uint64_t> interval_frames_;  ///< of this run, by queue
   FrameReader reader_;
   std::vector<Source> sources_;
   std::unique_ptr<Histogram> latency_ = std::make_unique<Histogram>();

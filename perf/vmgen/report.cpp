@@ -192,6 +192,7 @@ Json interval_of(const Options& options, const Glimpse& now, std::vector<Counts>
     Json vm{{"name", options.vms[i].name}, {"link_up", bool{now.links[i]}}};
     vm.update(since(before[i], now.vms[i]));
     vm["longest_gap_us"] = static_cast<double>(now.gaps[i].length) * 1e6 / hz;
+    vm["by_queue"] = now.frames_by_queue[i];
     vms.push_back(std::move(vm));
     all_before += before[i];
     all_now += now.vms[i];

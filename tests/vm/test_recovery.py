@@ -24,6 +24,7 @@ from vmgen import Vmgen
 
 RATE, SOAK_RATE = 2_000, 20_000  # frames a second from each VM: rings hold what comes in half a second, and in 50 ms
 FRAMES = 1_000  # that make traffic
+FLOWS = 32  # of each VM: all of its queues have some
 KINDS = {
     "split": "",
     "packed": ",packed=1",
@@ -39,19 +40,32 @@ def memory():
         yield
 
 
+def queues_of(kind: str) -> int:
+    return 2 if kind == "two-queues" else 1
+
+
 class Trial:
-    def __init__(self, switch: Switch, vms: Vmgen):
-        self.switch, self.vms = switch, vms
+    def __init__(self, switch: Switch, vms: Vmgen, queues: int):
+        self.switch, self.vms, self.queues = switch, vms, queues
         self.began: list[float] = []  # when each kill and upgrade was
 
-    def received(self) -> list[int]:
+    def received_by_queue(self) -> list[int]:
+        """Of all queues of both VMs."""
         intervals = self.vms.events("interval")
-        return [sum(interval["vms"][i]["received"] for interval in intervals) for i in range(2)]
+        return [sum(interval["vms"][i]["by_queue"][queue] for interval in intervals) for i in range(2) for queue in range(self.queues)]
+
+    def sent_by_queue(self) -> list[int]:
+        """As the switch has taken it from each of them since this worker began."""
+        queues = self.switch.rpc("pmds")["pmds"][0]["queues"]
+        return [queue["packets"] for queue in queues if queue["port"] in ("vm0", "vm1")]
 
     def wait_traffic(self) -> None:
+        """No queue of any VM stands still."""
         assert self.vms.running(), self.vms.log()[-4000:]
-        before = self.received()
-        wait_until(lambda: all(now >= then + FRAMES for now, then in zip(self.received(), before)), "frames reach both VMs", 60)
+        for count in (self.received_by_queue, self.sent_by_queue):
+            before = count()
+            assert len(before) == 2 * self.queues
+            wait_until(lambda: all(now >= then + FRAMES / self.queues / 4 for now, then in zip(count(), before)), "frames pass through all queues", 60)
 
     def worker(self) -> dict:
         return self.switch.rpc("status")
@@ -90,13 +104,15 @@ class Trial:
 @contextlib.contextmanager
 def trial(place: pathlib.Path, kind: str = "split", mode: str = "client", rate: int = RATE, **config):
     ports = [vhost_port(f"vm{i}", place / f"vm{i}.sock", mode) for i in range(2)]
+    # Under plain switching all that one VM sends to another is one flow, and comes on one queue.
+    config.setdefault("rules", ["ip,nw_dst=203.0.113.1,actions=drop"])
     client = ("--client",) if mode == "server" else ()
     with Switch(place, {"ports": ports, **config}) as switch:
         switch.wait_ready()
-        with Vmgen(place, [f"path={place}/vm{i}.sock{KINDS[kind]}" for i in range(2)], "--rate", rate, "--flows", 10,
+        with Vmgen(place, [f"path={place}/vm{i}.sock{KINDS[kind]}" for i in range(2)], "--rate", rate, "--flows", FLOWS,
                    "--duration", 0, "--interval", 50, *client) as vms:
             vms.wait_sending()
-            yield Trial(switch, vms)
+            yield Trial(switch, vms, queues_of(kind))
 
 
 def pause(soak: bool) -> None:
@@ -107,7 +123,7 @@ def pause(soak: bool) -> None:
 
 def at_most_duplicated(kind: str, kills: int) -> int:
     """A burst of each queue may have been shown to the guest, and not yet be written down as shown."""
-    return 32 * (4 if "two" in kind else 2) * kills
+    return 32 * 2 * queues_of(kind) * kills
 
 
 @pytest.mark.parametrize("mode", ["client", "server"])
@@ -147,6 +163,16 @@ def test_a_worker_that_stands_by_takes_over(place, times, figures, kind):
         figures.outages(f"kill -9 with standby, {kind}", t.outages(), total)
 
 
+def wait_standby(switch: Switch) -> None:
+    """Until another worker is ready: it has a thread for its PMD."""
+    def ready():
+        children = pathlib.Path(f"/proc/{switch.pid}/task/{switch.pid}/children").read_text().split()
+        others = [int(child) for child in children if int(child) != switch.worker_pid]
+        with contextlib.suppress(OSError, ValueError):
+            return any(pmd_of(pid) for pid in others)
+    wait_until(ready, "another worker stands by", 30)
+
+
 def pmd_of(pid: int) -> int:
     """The thread of a worker's only PMD."""
     (pmd,) = [thread for thread in os.listdir(f"/proc/{pid}/task")
@@ -154,15 +180,52 @@ def pmd_of(pid: int) -> int:
     return int(pmd)
 
 
+SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000  # ptrace(2), waitpid(2)
+
+
+def trace(request: int, thread: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.ptrace(request, thread, None, None) == 0, os.strerror(ctypes.get_errno())
+
+
 def hold(thread: int) -> None:
     """Stops one thread, and not its process, as a debugger would, for the rest of its life."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    seize, interrupt, wall = 0x4206, 0x4207, 0x40000000  # ptrace(2), waitpid(2)
-    for request in (seize, interrupt):
-        assert libc.ptrace(request, thread, None, None) == 0, os.strerror(ctypes.get_errno())
-    os.waitpid(thread, wall)
+    trace(SEIZE, thread)
+    trace(INTERRUPT, thread)
+    os.waitpid(thread, WALL)
     # A process is not gone before whoever traces its threads has seen their ends.
-    threading.Thread(target=os.waitpid, args=(thread, wall), daemon=True).start()
+    threading.Thread(target=os.waitpid, args=(thread, WALL), daemon=True).start()
+
+
+def ends_of_threads_can_be_awaited() -> bool:
+    """By others than their process: since Linux 6.9."""
+    fd = ctypes.CDLL(None).syscall(434, threading.get_native_id(), os.O_EXCL)  # pidfd_open with PIDFD_THREAD
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+@pytest.mark.parametrize("kind", ["split", "packed"])
+def test_a_worker_that_stands_by_does_not_wait_until_the_dead_ones_process_is_gone(place, kind):
+    with trial(place, kind, recovery={"standby": True}) as t:
+        wait_standby(t.switch)
+        pid = t.worker()["pid"]
+        other = next(int(thread) for thread in os.listdir(f"/proc/{pid}/task") if int(thread) not in (pid, pmd_of(pid)))
+        trace(SEIZE, other)  # a thread whose end nobody has seen keeps its process from being gone
+        t.switch.deaths_expected += 1
+        os.kill(pid, signal.SIGKILL)
+        early = ends_of_threads_can_be_awaited()
+        if early:
+            t.switch.wait_other_worker(pid)
+            t.wait_traffic()
+        assert os.path.exists(f"/proc/{pid}"), "all threads but one are gone, and the process is not"
+        os.waitpid(other, WALL)
+        t.switch.wait_other_worker(pid)
+        wait_until(lambda: f"worker {pid} was killed by signal 9" in t.switch.log(), "the end of the process is noticed", 30)
+        assert (f"worker {pid} is dying; the one that stands by takes over" in t.switch.log()) == early
+        t.kill()
+        total = t.report()
+        assert total["duplicated"] <= at_most_duplicated(kind, 2), total
 
 
 def test_a_pmd_that_stands_is_found_also_while_the_control_thread_waits_for_it(place):
@@ -203,6 +266,24 @@ def test_an_upgrade_loses_nothing(place, times, figures, kind):
         figures.outages(f"upgrade, {kind}, nobody has the ports", map(float, re.findall(r"nobody had the ports for ([\d.]+) ms", t.switch.log())))
 
 
+@pytest.mark.parametrize("how", ["kill", "upgrade"])
+def test_a_flow_stays_with_the_queue_that_it_comes_on(place, how):
+    def flows_by_queue(t: Trial) -> list[int]:
+        """Each flow has its share of a VM's frames."""
+        before = t.received_by_queue()
+        wait_until(lambda: sum(t.received_by_queue()) - sum(before) >= 2 * 60 * FLOWS, "each flow has come sixty times", 60)
+        found = [now - then for now, then in zip(t.received_by_queue(), before)]
+        return [round(FLOWS * frames / sum(found[vm:vm + 2])) for vm in (0, 2) for frames in found[vm:vm + 2]]
+
+    with trial(place, "two-queues") as t:
+        t.wait_traffic()
+        before = flows_by_queue(t)
+        for _ in range(3):
+            t.kill() if how == "kill" else t.upgrade()
+            assert flows_by_queue(t) == before
+        t.report()
+
+
 def test_an_upgrade_reads_the_configuration_anew(place):
     with trial(place) as t:
         file = place / "switch.yaml"
@@ -217,14 +298,42 @@ def test_an_upgrade_reads_the_configuration_anew(place):
         t.report()
 
 
+def program(path: pathlib.Path, *lines: str) -> pathlib.Path:
+    path.write_text("\n".join(lines) + "\n")
+    path.chmod(0o755)
+    return path
+
+
+# The program itself, to which the running switch is one of another version: of the state in memory, and of what the keeper says.
+OTHER_STATE = f"""#!/usr/bin/python3
+import os, sys
+STATE = 4  # as the keeper hands it over; its layout's version is 32 bits after the magic number's 64
+other = os.memfd_create("state")
+os.ftruncate(other, os.fstat(STATE).st_size)
+head = bytearray(os.pread(STATE, 4096, 0))
+head[8:12] = (int.from_bytes(head[8:12], "little") + 1).to_bytes(4, "little")
+os.pwrite(other, head, 0)
+os.dup2(other, STATE)
+os.execv("{BINARY}", ["sluice", *sys.argv[1:]])"""
+OTHER_PROTOCOL = f"""#!/usr/bin/python3
+import os, sys
+arguments = sys.argv[1:]
+version = arguments.index("--protocol") + 1
+arguments[version] = str(int(arguments[version]) + 1)
+os.execv("{BINARY}", ["sluice", *arguments])"""
+
+
 def test_when_the_new_version_does_not_come_up_the_old_one_goes_on(place):
-    hangs = place / "hangs"
-    hangs.write_text("#!/bin/sh\nexec sleep 1000\n")
-    hangs.chmod(0o755)
+    crashes = program(place / "crashes", "#!/bin/sh", "kill -SEGV $$")
+    hangs = program(place / "hangs", "#!/bin/sh", "exec sleep 1000")
+    other_state = program(place / "other_state", OTHER_STATE)
+    other_protocol = program(place / "other_protocol", OTHER_PROTOCOL)
     with trial(place) as t:
         pid = t.worker()["pid"]
-        for binary, why in (("/bin/false", "exit code 1"), (hangs, "was not ready in time"), (place / "switch.yaml", "cannot be executed")):
-            refused = t.switch.cli("upgrade", "--binary", binary, "--timeout", "1", check=False)
+        for binary, seconds, why in (("/bin/false", 1, "exit code 1"), (crashes, 1, "killed by signal 11"), (hangs, 1, "was not ready in time"),
+                                     (place / "switch.yaml", 1, "cannot be executed"), (other_state, 30, "it cannot take over from it"),
+                                     (other_protocol, 30, "of the keeper's protocol")):
+            refused = t.switch.cli("upgrade", "--binary", binary, "--timeout", str(seconds), check=False)
             assert refused.returncode == 1 and why in refused.stderr, refused
             t.wait_traffic()
         assert t.worker()["pid"] == pid

@@ -19,9 +19,9 @@ using ports::vhost::Heirloom;
 using ::testing::HasSubstr;
 
 std::unique_ptr<KeeperLink> attached(const UniqueFd& memory, UniqueFd socket = {}) {
-  auto link = KeeperLink::attach(std::move(socket), memory, 0);
-  EXPECT_TRUE(link) << link.error().message;
-  return std::move(*link);
+  auto shared = SharedMemory::map(memory.get());
+  EXPECT_TRUE(shared) << shared.error().message;
+  return std::make_unique<KeeperLink>(std::move(socket), std::move(*shared), 0);
 }
 
 template <typename T>
