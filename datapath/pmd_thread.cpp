@@ -40,6 +40,7 @@ PmdThread::PmdThread(Pmd& pmd, unsigned core, microseconds idle_sleep)
   action.sa_handler = ignore;  // without SA_RESTART: the call it interrupts returns
   sigaction(SIGURG, &action, nullptr);
   thread_ = std::thread([this] { run(); });
+  kernel_id_.wait(0, std::memory_order_relaxed);  // who watches it has to know it before it works
 }
 
 PmdThread::~PmdThread() {
@@ -65,6 +66,7 @@ void PmdThread::interrupt() { pthread_kill(thread_.native_handle(), SIGURG); }
 
 void PmdThread::run() {
   kernel_id_.store(::gettid(), std::memory_order_relaxed);
+  kernel_id_.notify_all();
   char name[16];
   std::snprintf(name, sizeof name, "pmd-%u", core_);
   pthread_setname_np(pthread_self(), name);

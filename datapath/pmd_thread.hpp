@@ -26,7 +26,7 @@ class PmdThread {
   void rest();
 
   [[nodiscard]] unsigned core() const { return core_; }
-  /// The thread's id in the kernel; 0 until it runs.
+  /// The thread's id in the kernel.
   [[nodiscard]] int kernel_id() const { return kernel_id_.load(std::memory_order_relaxed); }
   /// For a PMD that stands still: a signal that makes a system call it is in return, and does nothing else.
   void interrupt();
