@@ -25,10 +25,10 @@ namespace sluice::ports {
   X(upcall_stopped, "the decision was given up: its port went away")                             \
   X(rule, "a rule says drop")                                                                    \
   X(rule_no_output, "the rule's actions send it nowhere")                                        \
-  X(vlan_not_allowed, "the in-port does not carry this VLAN")                                    \
+  X(vlan_not_allowed, "the in-port does not carry this VLAN, or takes no tagged frames")         \
   X(reserved_address, "to a link-local address that bridges do not forward (01:80:c2:00:00:0x)") \
   X(same_port, "the destination is behind the port it came from")                                \
-  X(no_destination, "no other port carries this VLAN")                                           \
+  X(no_destination, "no other port carries its VLAN, or its address is unknown and not flooded") \
   X(ttl_expired, "TTL or hop limit used up")                                                     \
   X(port_gone, "the port to send to is no longer there")                                         \
   X(tx_not_connected, "no guest is connected, or the link is down")                              \

@@ -30,7 +30,7 @@ class Forwarding {
     if (port == nullptr) return DropReason::port_gone;
     const auto admission = admit(port->vlan, headers_.outer());
     if (!admission) {
-      say("bridge: VLAN " + std::to_string(headers_.outer().vid()) + " is not carried by " + port->name + ": dropped");
+      say("bridge: " + port->name + " " + why_refused(port->vlan, headers_.outer()) + ": dropped");
       return DropReason::vlan_not_allowed;
     }
     admission_ = *admission;

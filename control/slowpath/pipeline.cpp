@@ -61,7 +61,7 @@ DecisionInputs Pipeline::inputs(const FlowKey& key, Trace* trace) const {
   const Tag outer{key.outer_tag(), host_order(key.outer_tci_be)};
   const auto admission = admit(port.vlan, outer);
   if (!admission) {
-    say(trace, "port " + port.name + ": does not carry VLAN " + std::to_string(outer.vid()));
+    say(trace, "port " + port.name + ": " + why_refused(port.vlan, outer));
     inputs.rule = kRefused;
     return inputs;
   }

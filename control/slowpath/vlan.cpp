@@ -31,6 +31,12 @@ bool carries(const VlanConfig& port, std::uint16_t vlan) {
   return port.trunks.empty() || std::binary_search(port.trunks.begin(), port.trunks.end(), vlan);
 }
 
+std::string why_refused(const VlanConfig& port, const Tag& outer) {
+  if (outer.kind == flowtable::TagKind::none || outer.vid() == 0) return "carries no untagged frames";
+  if (port.mode == VlanConfig::Mode::access) return "is an access port, which takes no tagged frames";
+  return "does not carry VLAN " + std::to_string(outer.vid());
+}
+
 bool reads_tags(const VlanConfig& port) { return port.mode != VlanConfig::Mode::dot1q_tunnel; }
 
 bool refuses_some(const VlanConfig& port) {

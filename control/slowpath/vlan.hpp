@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "control/config/config.hpp"
 #include "flowtable/flow_key.hpp"
@@ -36,6 +37,8 @@ struct Admission {
 
 /// The VLAN of a frame with this outer tag that comes from a port; nothing if the port does not carry it.
 [[nodiscard]] std::optional<Admission> admit(const VlanConfig& port, const Tag& outer);
+/// Why admit() gives nothing, as a port's verb: "does not carry VLAN 10".
+[[nodiscard]] std::string why_refused(const VlanConfig& port, const Tag& outer);
 /// Whether frames of a VLAN may leave through a port. A port with a native VLAN does not carry VLAN 0 beside it: both
 /// would be untagged there.
 [[nodiscard]] bool carries(const VlanConfig& port, std::uint16_t vlan);

@@ -162,6 +162,14 @@ TEST(Pipeline, a_trace_says_why) {
   EXPECT_TRUE(says("flooded"));
   EXPECT_EQ(lines.back(), "actions: output:p2");
   EXPECT_EQ(world.slow->fdb_size(), 0U) << "and changes nothing";
+  world.port(3, trunk({20}));
+  const auto first = [&](const std::string& packet) {
+    return world.slow->trace(world.key(packet + "," + kTo2)).front();
+  };
+  EXPECT_EQ(first("in_port=p1,dl_vlan=10"), "port p1: is an access port, which takes no tagged frames");
+  EXPECT_EQ(first("in_port=p3,dl_vlan=10"), "port p3: does not carry VLAN 10");
+  EXPECT_EQ(first("in_port=p3"), "port p3: carries no untagged frames");
+  EXPECT_EQ(first("in_port=p3,dl_vlan=0"), "port p3: carries no untagged frames");
 }
 
 // Laws.
