@@ -42,6 +42,7 @@ class Egress {
     unsigned staged = counts_[port];
     if (staged == 0) {
       active_[active_count_++] = port;
+      view_->tx[port].queues.front().expect();
     } else if (staged == kBatch) [[unlikely]] {
       transmit(port);
       staged = 0;

@@ -42,6 +42,9 @@ bool Pmd::State::run_once(std::uint64_t now) {
     busy = carry_out_commands();
     if (busy) counted_until = rte_rdtsc();
     for (const PolledQueue& polled : view->rx) busy |= poll(polled);
+    if (busy) {
+      for (const PolledQueue& polled : view->rx) polled.queue.expect();
+    }
   }
   notifier.notify();
   loop.leave();

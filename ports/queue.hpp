@@ -22,6 +22,10 @@ class RxQueue {
   explicit RxQueue(vhost::VhostQueue& queue) : vhost_(&queue) {}
   explicit RxQueue(ethdev::EthdevQueue& queue) : ethdev_(&queue) {}
 
+  /// To be called some time before receive, for no other reason than speed.
+  void expect() const {
+    if (vhost_ != nullptr) vhost::expect(*vhost_);
+  }
   /// Fills `burst` with at most kBurstSize frames, in the order they came, and counts them. What cannot be a frame
   /// is dropped here, counted by reason.
   void receive(Burst& burst, PortCounters& counters) const {
@@ -46,6 +50,10 @@ class TxQueue {
 
   [[nodiscard]] TxCapabilities capabilities() const {
     return vhost_ != nullptr ? vhost::tx_capabilities(*vhost_) : ethdev::tx_capabilities(*ethdev_);
+  }
+  /// To be called some time before transmit, for no other reason than speed.
+  void expect() const {
+    if (vhost_ != nullptr) vhost::expect(*vhost_);
   }
   /// Transmits frames in order, never waiting: what does not fit is dropped and counted. Decrements each frame's
   /// `outputs`; when it reaches zero, the frame's mbuf may have been taken (then it is null).

@@ -40,11 +40,15 @@ inline constexpr std::uint32_t kCacheLine = 64;
 /// Brings a cache line in to be written. The compiler's own prefetch knows only the kind for reading on the machines we
 /// build for, after which the first store still has to take the line from the guest's core. A processor without the
 /// instruction takes it for a no-op.
-inline void prefetch_to_write(const std::uint8_t* line) { asm volatile("prefetchw %0" : : "m"(*line)); }
+inline void prefetch_to_write(const void* line) {
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const std::uint8_t*>(line)));
+}
 
 /// The same to be read. As an instruction: GCC 12 takes a function that does nothing but its own prefetch for one that
 /// does nothing, and leaves the call out.
-inline void prefetch_to_read(const std::uint8_t* line) { asm volatile("prefetcht0 %0" : : "m"(*line)); }
+inline void prefetch_to_read(const void* line) {
+  asm volatile("prefetcht0 %0" : : "m"(*static_cast<const std::uint8_t*>(line)));
+}
 
 /// After guest memory was copied to private memory: keeps the compiler from reading the guest's bytes again where
 /// the program reads the copy. A guest could have changed them in between.

@@ -29,6 +29,7 @@ class LookAhead {
 
   [[nodiscard]] unsigned size() const { return last_ - first_; }
   [[nodiscard]] const Buffer& front() const { return buffers_[first_ % kBurstSize]; }
+  [[nodiscard]] const Buffer& second() const { return buffers_[(first_ + 1) % kBurstSize]; }
   void pop() { ++first_; }
   /// Room for one more, to be made part by push(); there are at most kBurstSize.
   [[nodiscard]] Buffer& back() { return buffers_[last_ % kBurstSize]; }
@@ -52,10 +53,14 @@ inline void send_for(const Vring& vring, const Buffer& buffer,
                      std::integral_constant<Direction, Direction::from_driver>) {
   const std::uint8_t* const first = buffer.data + (vring.tx_csum ? 0 : vring.net_header_size);
   prefetch_to_read(first);
-  // The second line: if the frame has one.
+  // The other lines of a head: if the frame has them.
   const std::uint8_t* const last = buffer.data + buffer.size - 1;
   prefetch_to_read(std::min(first + kCacheLine, last));
+  if (last >= first + 2 * kCacheLine) prefetch_to_read(first + 2 * kCacheLine);
 }
+
+/// Of a buffer to be written, so much is sent for when it is found.
+inline constexpr std::uint32_t kSentFor = 2 * kCacheLine;
 
 /// Sends for what will be written first. The line of a header that is apart mostly says already what it is to say:
 /// it stays with the guest's core as well.

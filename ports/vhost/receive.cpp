@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <numeric>
 #include <span>
 
 #include "ports/vhost/copy.hpp"
@@ -240,8 +241,14 @@ template <typename Ring>
 void release_to(VhostQueue& queue, const Vring& vring, const Burst& burst, Notifier& notifier) {
   const RingPosition before = vring.progress->position;
   Ring ring(queue, vring, {queue.taken.next_avail, before.next_used, queue.taken.avail_wrap, before.used_wrap, 0});
-  for (unsigned i = 0; i < burst.borrowed_count; ++i) {
-    ring.use(UsedChain{burst.borrowed[i].id, burst.borrowed[i].descriptors, 0});
+  const std::span borrowed(burst.borrowed.data(), burst.borrowed_count);
+  if (vring.in_order) {
+    // The last one's id says that those before it were used as well (sections 2.7.9 and 2.8.8).
+    const auto slots = std::accumulate(borrowed.begin(), borrowed.end(), 0U,
+                                       [](unsigned sum, const Borrowed& b) { return sum + b.descriptors; });
+    ring.use(UsedChain{borrowed.back().id, static_cast<std::uint16_t>(slots), 0});
+  } else {
+    for (const Borrowed& b : borrowed) ring.use(UsedChain{b.id, b.descriptors, 0});
   }
   ring.publish();
   const RingPosition after = ring.position(0);

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "ports/vhost/chain.hpp"
+#include "ports/vhost/copy.hpp"
 #include "ports/vhost/vhost_queue.hpp"
 
 namespace sluice::ports::vhost {
@@ -121,8 +122,11 @@ class SplitRing {
   [[nodiscard]] static constexpr unsigned room() { return kMaxRingSize; }
   /// Writes a used element; the driver does not see it before publish().
   void use(const UsedChain& chain) {
+    // The driver has read the lines ahead: they are with its core.
+    if (next_used_ % kUsedOnALine == 0) prefetch_to_write(&used_ring_[(next_used_ + kUsedAhead) & mask_]);
     const split::UsedElem element{chain.id, chain.len};
-    std::memcpy(&used_ring_[next_used_++ & mask_], &element, sizeof element);
+    std::memcpy(&used_ring_[next_used_ & mask_], &element, sizeof element);
+    next_used_ = static_cast<std::uint16_t>(next_used_ + chain.descriptors);
   }
 
   /// Shows the driver what was used since the last publish(). False if nothing was.
@@ -160,6 +164,8 @@ class SplitRing {
 
  private:
   static constexpr unsigned kDescriptorsAhead = 16;
+  static constexpr unsigned kUsedOnALine = kCacheLine / sizeof(split::UsedElem);
+  static constexpr unsigned kUsedAhead = 2 * kUsedOnALine;
 
   [[nodiscard]] std::uint16_t avail_entry(unsigned index) const {
     return __atomic_load_n(avail_ring_ + (index & mask_), __ATOMIC_RELAXED);

@@ -18,6 +18,9 @@ namespace {
 /// The most chains that one frame may be spread over (MRG_RXBUF): 64 KiB into buffers of 1.5 KiB are 43.
 constexpr unsigned kMaxChainsPerFrame = 128;
 
+/// Behind that, the processor has seen by itself where the reading and writing goes.
+constexpr std::uint32_t kExpectedAtMost = 2048;
+
 /// Writes bytes that may have to lie across pieces.
 class PieceWriter {
  public:
@@ -136,6 +139,18 @@ class Transmitter {
     ring_.look();
   }
 
+  /// Sends for what will be read and written when the frame behind the next one is placed, as far as finding it and
+  /// its buffer has not done so.
+  void expect(const Frame& frame) {
+    if (frame.rest_count == 0 || ahead_.size() < 2) return;
+    const Segment& rest = *frame.rest;
+    for (std::uint32_t at = 0; at < std::min(rest.size, kExpectedAtMost); at += kCacheLine)
+      prefetch_to_read(rest.data + at);
+    const Buffer& buffer = ahead_.second();
+    const std::uint32_t end = std::min({buffer.size, frame.size + vring_.net_header_size, kExpectedAtMost});
+    for (std::uint32_t at = kSentFor; at < end; at += kCacheLine) prefetch_to_write(buffer.data + at);
+  }
+
   Placed place(const Frame& frame) {
     if (ring_.room() < kMaxChainsPerFrame) [[unlikely]]
       show_used();
@@ -235,6 +250,7 @@ void transmit_to(VhostQueue& queue, const Vring& vring, std::span<Frame* const> 
   std::size_t i = 0;
   for (; i < frames.size(); ++i) {
     Frame& frame = *frames[i];
+    if (i + 1 != frames.size()) transmitter.expect(*frames[i + 1]);
     if (frame.offload.any() && !takes(vring, frame.offload)) [[unlikely]] {
       --frame.outputs;
       counters.drop(DropReason::tx_offload);

@@ -40,6 +40,18 @@ struct alignas(64) VhostQueue {
 
 class Notifier;
 
+/// Sends for the line in which the driver will say that there is more: it comes while something else is waited for.
+inline void expect(const VhostQueue& queue) {
+  // acquire: what the vring points to was written before it was published.
+  const Vring* vring = queue.vring.load(std::memory_order_acquire);
+  if (vring == nullptr) return;
+  if (vring->packed) {
+    prefetch_to_read(vring->packed_desc + vring->progress->position.next_avail);
+  } else {
+    prefetch_to_read(vring->avail);
+  }
+}
+
 void receive(VhostQueue& queue, Burst& burst, PortCounters& counters);
 void release(VhostQueue& queue, Burst& burst, Notifier& notifier);
 void transmit(VhostQueue& queue, std::span<Frame* const> frames, PortCounters& counters, Notifier& notifier);

@@ -138,6 +138,7 @@ class SplitDriver {
       }
     }
     chains_[ids[0]] = ids;
+    order_.push_back(ids[0]);
     push_avail(ids[0]);
     return ids[0];
   }
@@ -151,6 +152,25 @@ class SplitDriver {
     const auto id = static_cast<std::uint16_t>(elem.id);
     for (const std::uint16_t d : chains_[id]) free_.push_back(d);
     return UsedBuf{id, elem.len};
+  }
+  /// As a driver that has negotiated IN_ORDER: a used element stands for all chains up to its own. How many they are.
+  unsigned used_in_order() {
+    // acquire: the element was written before the index.
+    const std::uint16_t idx = shared16(guest_.at(used_ + 2)).load(std::memory_order_acquire);
+    if (idx == last_used_) return 0;
+    split::UsedElem elem{};
+    std::memcpy(&elem, guest_.at(used_ + 4 + (last_used_ % size_) * 8ULL), 8);
+    unsigned chains = 0;
+    for (bool last = false; !last; ++chains) {
+      const std::uint16_t id = order_.at(0);
+      order_.pop_front();
+      for (const std::uint16_t d : chains_[id]) free_.push_back(d);
+      last = id == elem.id;
+    }
+    last_used_ = static_cast<std::uint16_t>(last_used_ + chains);
+    if (static_cast<std::uint16_t>(idx - last_used_) > size_)
+      throw std::runtime_error("more is used than the index says");
+    return chains;
   }
 
   // What a hostile driver does.
@@ -192,6 +212,7 @@ class SplitDriver {
   std::uint16_t avail_idx_ = 0;
   std::uint16_t last_used_ = 0;
   std::deque<std::uint16_t> free_;
+  std::deque<std::uint16_t> order_;  ///< ids, as they were made available
   std::map<std::uint16_t, std::vector<std::uint16_t>> chains_;
 };
 
@@ -251,22 +272,29 @@ class PackedDriver {
     // release: the whole chain is written before its head is seen.
     shared16(guest_.at(slot_gpa(head) + 14)).store(head_flags, std::memory_order_release);
     slots_[id] = slots;
+    order_.push_back(id);
     free_ -= slots;
     return id;
   }
 
   std::optional<UsedBuf> used() {
-    packed::Desc d{};
-    // acquire: length and id were written before the flags.
-    const std::uint16_t flags = shared16(guest_.at(slot_gpa(used_) + 14)).load(std::memory_order_acquire);
-    std::memcpy(&d, guest_.at(slot_gpa(used_)), sizeof d);
-    d.flags = flags;
-    const bool avail_bit = (d.flags & packed::kAvail) != 0;
-    const bool used_bit = (d.flags & packed::kUsed) != 0;
-    if (avail_bit != used_bit || used_bit != used_wrap_) return std::nullopt;
-    advance(used_, used_wrap_, slots_.at(d.id));
-    free_ += slots_.at(d.id);
-    return UsedBuf{d.id, d.len};
+    const auto found = shown();
+    if (found) take_back(found->id);
+    return found;
+  }
+  /// As a driver that has negotiated IN_ORDER: a used descriptor stands for all chains up to its own. How many they
+  /// are.
+  unsigned used_in_order() {
+    const auto found = shown();
+    if (!found) return 0;
+    unsigned chains = 0;
+    for (bool last = false; !last; ++chains) {
+      const std::uint16_t id = order_.at(0);
+      order_.pop_front();
+      take_back(id);
+      last = id == found->id;
+    }
+    return chains;
   }
 
   [[nodiscard]] std::uint64_t slot_gpa(std::uint32_t slot) const { return ring_ + slot * 16ULL; }
@@ -282,6 +310,21 @@ class PackedDriver {
   RingProgress progress;
 
  private:
+  /// What the slot says that is used next; nothing if it is not used.
+  [[nodiscard]] std::optional<UsedBuf> shown() const {
+    packed::Desc d{};
+    // acquire: length and id were written before the flags.
+    const std::uint16_t flags = shared16(guest_.at(slot_gpa(used_) + 14)).load(std::memory_order_acquire);
+    std::memcpy(&d, guest_.at(slot_gpa(used_)), sizeof d);
+    const bool avail_bit = (flags & packed::kAvail) != 0;
+    const bool used_bit = (flags & packed::kUsed) != 0;
+    if (avail_bit != used_bit || used_bit != used_wrap_) return std::nullopt;
+    return UsedBuf{d.id, d.len};
+  }
+  void take_back(std::uint16_t id) {
+    advance(used_, used_wrap_, slots_.at(id));
+    free_ += slots_.at(id);
+  }
   void advance(std::uint32_t& at, bool& wrap, std::size_t n) const {
     at += static_cast<std::uint32_t>(n);
     if (at >= size_) {
@@ -299,6 +342,7 @@ class PackedDriver {
   bool used_wrap_ = true;
   unsigned next_id_ = 0;
   std::size_t free_;
+  std::deque<std::uint16_t> order_;  ///< ids, as they were made available
   std::map<std::uint16_t, std::size_t> slots_;
 };
 
