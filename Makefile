@@ -13,7 +13,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
         soak format tidy install clean
 
 help: ## What there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 packages: ## Installs the Debian packages that are missing
 	@tests/install-packages
@@ -22,7 +22,7 @@ build: packages ## Builds build/release/sluice
 	cmake --preset release
 	cmake --build --preset release
 
-debug asan tsan: packages ## Builds build/debug, build/asan, build/tsan
+debug asan tsan: packages ## Builds build/debug, build/asan or build/tsan
 	cmake --preset $@
 	cmake --build --preset $@
 
@@ -33,11 +33,11 @@ test: test-release test-asan test-fuzz test-tsan ## Everything: unit, replay, ch
 	@echo "All tests passed: release, address and undefined behaviour sanitizers, fuzzers, thread sanitizer."
 
 test-release: build ## All tests on build/release
-	$(ROOT) ctest --test-dir build/release --output-on-failure --no-tests=error
+	$(ROOT) ctest --test-dir build/release -j "$$(nproc)" --output-on-failure --no-tests=error
 
 # What a sanitizer makes too slow is labelled timing; the tree itself needs no second check.
 test-asan: asan ## The tests on build/asan that are not bound to time
-	$(ROOT) ctest --test-dir build/asan --output-on-failure --no-tests=error --label-exclude 'timing|check'
+	$(ROOT) ctest --test-dir build/asan -j "$$(nproc)" --output-on-failure --no-tests=error --label-exclude 'timing|check'
 
 test-fuzz: asan ## Runs each fuzzer for FUZZ_SECONDS
 	tests/fuzz/run $(FUZZ_SECONDS) build/asan
@@ -47,11 +47,11 @@ test-tsan: packages ## The tests that start threads, with the thread sanitizer
 	cmake --build --preset tsan --target threads
 	ctest --test-dir build/tsan -j "$$(nproc)" --output-on-failure --no-tests=error --label-regex unit
 
-bench: build ## Compares Sluice with OVS-DPDK and testpmd, into perf/results (bench-quick: under 5 minutes)
+bench: build ## Compares Sluice with OVS-DPDK and testpmd, into perf/results: a quarter of an hour
 	tests/install-packages perf/packages.txt
 	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py
 
-bench-quick: build
+bench-quick: build ## The rows that tell most, in under 5 minutes
 	tests/install-packages perf/packages.txt
 	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py --quick
 

@@ -71,6 +71,7 @@ bool Pmd::State::carry_out_commands() {
   if (commands.empty()) return false;  // nearly always: before there is a batch to be made ready
   std::array<Command, kCommandsPerLoop> batch;
   const std::size_t count = commands.pop(batch);
+  for (const Command& command : std::span(batch.data(), count)) table.prefetch(command.entry);
   for (const Command& command : std::span(batch.data(), count)) {
     switch (command.kind) {
       case Command::Kind::install: install(table.entry(command.entry), *command.decision); break;

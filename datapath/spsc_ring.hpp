@@ -2,6 +2,7 @@
 // two of these. Neither side ever waits.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -21,17 +22,19 @@ class SpscRing {
       : mask_(std::bit_ceil(capacity) - 1), slots_(std::make_unique<T[]>(mask_ + 1)) {}
 
   /// Producer: false if full.
-  bool push(const T& item) {
+  bool push(const T& item) { return push(std::span(&item, 1)) == 1; }
+  /// Producer: puts in as many as there is room for, the first ones, all to be seen at once; how many.
+  std::size_t push(std::span<const T> items) {
     const std::size_t head = head_.load(std::memory_order_relaxed);
-    if (head - tail_seen_ > mask_) {
+    if (capacity() - (head - tail_seen_) < items.size()) {
       // acquire: the consumer has read a slot before it freed it.
       tail_seen_ = tail_.load(std::memory_order_acquire);
-      if (head - tail_seen_ > mask_) return false;
     }
-    slots_[head & mask_] = item;
-    // release: the slot is written before it is seen.
-    head_.store(head + 1, std::memory_order_release);
-    return true;
+    const std::size_t n = std::min(items.size(), capacity() - (head - tail_seen_));
+    for (std::size_t i = 0; i < n; ++i) slots_[(head + i) & mask_] = items[i];
+    // release: the slots are written before they are seen.
+    if (n != 0) head_.store(head + n, std::memory_order_release);
+    return n;
   }
 
   /// Consumer: takes at most out.size() items and returns how many.

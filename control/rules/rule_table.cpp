@@ -13,6 +13,13 @@ using flowtable::FlowKey;
 
 const RuleTable::Place& best_of(const RuleTable::Group& group) { return group.rules.begin()->first; }
 
+/// Many groups are one rule: comparing is less than a hash.
+auto find_value(const RuleTable::Group& group, const FlowKey& value) {
+  if (group.by_value.size() != 1) return group.by_value.find(value);
+  const auto only = group.by_value.begin();
+  return only->first == value ? only : group.by_value.end();
+}
+
 }  // namespace
 
 // The values hashed here are the operator's own, so nobody else can aim at a bucket: mixing is enough, no secret.
@@ -70,7 +77,7 @@ const Rule* RuleTable::match(const FlowKey& key) const {
   Place place{};
   for (const auto& group : groups_) {
     if (winner != nullptr && place < best_of(*group)) break;
-    const auto found = group->by_value.find(masked(key, group->mask));
+    const auto found = find_value(*group, masked(key, group->mask));
     if (found == group->by_value.end()) continue;
     const auto& [best, rule] = *found->second.begin();
     if (winner != nullptr && place < best) continue;

@@ -18,8 +18,14 @@ std::size_t DecisionStore::Hash::operator()(const DecisionInputs& inputs) const 
 }
 
 DecisionId DecisionStore::find(const DecisionInputs& inputs) const {
+  if (found_last_ < nodes_.size()) {
+    const DecisionNode& last = nodes_[found_last_];
+    if (last.inputs == inputs && last.live && !last.doomed && !last.superseded) return found_last_;
+  }
   const auto found = by_inputs_.find(inputs);
-  return found != by_inputs_.end() ? found->second : kNoDecision;
+  if (found == by_inputs_.end()) return kNoDecision;
+  found_last_ = found->second;
+  return found->second;
 }
 
 DecisionId DecisionStore::add(const DecisionInputs& inputs, Outcome outcome) {

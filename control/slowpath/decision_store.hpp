@@ -91,6 +91,7 @@ class DecisionStore {
   std::deque<DecisionNode> nodes_;  ///< a deque: PMDs hold addresses of slots
   std::vector<DecisionId> free_;
   std::unordered_map<DecisionInputs, DecisionId, Hash> by_inputs_;
+  mutable DecisionId found_last_ = 0;  ///< flows that are looked up one after the other often have the same
   ActionLists lists_;
   DependencyIndex dependents_;
   Graveyard& graveyard_;

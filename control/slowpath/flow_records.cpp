@@ -69,6 +69,7 @@ void FlowRecords::settle(FlowRef flow, RuleBook& rules, std::uint64_t rule) {
 
 void FlowRecords::prefetch(FlowRef flow) const {
   if (entry_of(flow) >= of_pmd_[pmd_of(flow)].size()) return;
+  __builtin_prefetch(&entry(flow).key);
   __builtin_prefetch(&entry(flow).used_ns);
 }
 

@@ -55,7 +55,7 @@ class FlowRecords {
   [[nodiscard]] RuleCounts counts(FlowRef flow) const;
   /// Gives what counts() says to the rule that has decided so far.
   void settle(FlowRef flow, RuleBook& rules, std::uint64_t rule);
-  /// Loads what idle_ns() of a flow that may come soon reads.
+  /// Loads the entry of a flow that may come soon.
   void prefetch(FlowRef flow) const;
 
  private:

@@ -54,6 +54,7 @@ void FlowSet::inject(PortId port, std::span<const std::uint8_t> bytes) {
   rte_mbuf* const mbuf = ports::to_mbuf(frame, pmds_.front().pool);
   if (mbuf == nullptr) return;
   outboxes_.front().send({.kind = Command::Kind::inject, .entry = 0, .frame = mbuf, .port = port});
+  outboxes_.front().flush();
 }
 
 void FlowSet::answer(FlowRef flow, Command::Kind kind) { send(flow, kind); }

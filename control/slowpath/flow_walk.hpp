@@ -1,5 +1,9 @@
-// FlowWalk: all records of all PMDs in a fixed order, round and round, a few at a time. Slow-path thread.
+// FlowWalk: all records of all PMDs in a fixed order, round and round, a few at a time. FlowPass: one such round, from
+// wherever it is. Slow-path thread.
 #pragma once
+
+#include <algorithm>
+#include <utility>
 
 #include "control/slowpath/flow_records.hpp"
 
@@ -28,7 +32,7 @@ class FlowWalk {
   }
 
  private:
-  static constexpr flowtable::EntryId kAhead = 8;
+  static constexpr flowtable::EntryId kAhead = 16;
 
   /// False if there is none.
   bool turn_to_place() {
@@ -44,6 +48,33 @@ class FlowWalk {
   std::size_t pmds_;
   std::size_t pmd_ = 0;
   flowtable::EntryId entry_ = 0;
+};
+
+class FlowPass {
+ public:
+  FlowPass(const FlowRecords& records, std::size_t pmds) : walk_(records, pmds) {}
+
+  /// All flows that there are now are to be gone over, those as well that this pass has seen before.
+  void start() { left_ = length_ = walk_.length(); }
+  /// Places still to be gone over; 0: the pass has ended.
+  [[nodiscard]] std::size_t left() const { return left_; }
+
+  /// Calls `f(FlowRef)` for the live flows among the next `places`, if there are so many left. `f` may drop the flow.
+  template <typename F>
+  void go_on(std::size_t places, F f) {
+    if (left_ == 0) return;
+    // New flows may have taken places in between, which the round goes over as well: without them in the count it would
+    // end before it came to those behind its start.
+    left_ += walk_.length() - std::exchange(length_, walk_.length());
+    const auto now = std::min(places, left_);
+    walk_.next(now, f);
+    left_ -= now;
+  }
+
+ private:
+  FlowWalk walk_;
+  std::size_t left_ = 0;
+  std::size_t length_ = 0;  ///< of the walk's round, when left_ was counted
 };
 
 }  // namespace sluice::control

@@ -19,8 +19,10 @@ using ports::DropReason;
 
 std::uint16_t host_order(std::uint16_t be) { return static_cast<std::uint16_t>(be << 8U | be >> 8U); }
 
-void say(Trace* trace, const std::string& line) {
-  if (trace != nullptr) trace->push_back(line);
+/// `line()` is what is said: made only if somebody listens.
+template <typename Line>
+void say(Trace* trace, Line line) {
+  if (trace != nullptr) trace->push_back(line());
 }
 
 Action output(PortId port) { return {.kind = ActionKind::output, .value = port}; }
@@ -61,20 +63,21 @@ DecisionInputs Pipeline::inputs(const FlowKey& key, Trace* trace) const {
   const Tag outer{key.outer_tag(), host_order(key.outer_tci_be)};
   const auto admission = admit(port.vlan, outer);
   if (!admission) {
-    say(trace, "port " + port.name + ": " + why_refused(port.vlan, outer));
+    say(trace, [&] { return "port " + port.name + ": " + why_refused(port.vlan, outer); });
     inputs.rule = kRefused;
     return inputs;
   }
   say_admitted(trace, port, *admission);
   const Rule* rule = rules_.match(key);
-  say(trace, rule != nullptr ? "rule: " + rule->text : "no rule matches: normal");
+  say(trace, [&] { return rule != nullptr ? "rule: " + rule->text : "no rule matches: normal"; });
   inputs.rule = rule != nullptr ? rule->id : kNoRule;
-  const FlowKey read = flowtable::masked(key, rule_reads(port.vlan, rule));
-  inputs.tag_kinds = read.tag_kinds;
-  inputs.outer_tci = host_order(read.outer_tci_be);
-  inputs.inner_tci = host_order(read.inner_tci_be);
-  inputs.dl_dst = read.dl_dst;
-  inputs.dl_src = read.dl_src;
+  const FlowKey reads = rule_reads(port.vlan, rule);
+  inputs.tag_kinds = key.tag_kinds & reads.tag_kinds;
+  inputs.outer_tci = host_order(key.outer_tci_be & reads.outer_tci_be);
+  inputs.inner_tci = host_order(key.inner_tci_be & reads.inner_tci_be);
+  // Addresses are read whole or not at all.
+  if (reads.dl_dst != flowtable::MacAddress{}) inputs.dl_dst = key.dl_dst;
+  if (reads.dl_src != flowtable::MacAddress{}) inputs.dl_src = key.dl_src;
   return inputs;
 }
 
@@ -117,9 +120,9 @@ std::optional<DropReason> Pipeline::carry_out(const Rule& rule, PortId in_port, 
         }
         outcome.dependencies.push_back({Dependency::Kind::ports});
         if (step.action.value == in_port) {
-          say(trace, "output to the in-port does nothing");
+          say(trace, [] { return "output to the in-port does nothing"; });
         } else if (ports_.find(step.action.value) == nullptr) {
-          say(trace, "output to a port that is gone");
+          say(trace, [] { return "output to a port that is gone"; });
           if (!reason) reason = DropReason::port_gone;
         } else {
           outcome.actions.push_back(step.action);

@@ -1,5 +1,8 @@
 #include "control/slowpath/pmd_link.hpp"
 
+#include <span>
+#include <utility>
+
 namespace sluice::control {
 
 PmdLink link_to(datapath::Pmd& pmd) {
@@ -11,22 +14,15 @@ PmdLink link_to(datapath::Pmd& pmd) {
           pmd.pool()};
 }
 
-void Outbox::send(const datapath::Command& command) {
-  if (waiting_.empty() && ring_->push(command)) {
-    ++pushed_;
-  } else {
-    waiting_.push_back(command);
-  }
-}
-
 bool Outbox::flush() {
-  bool any = false;
-  while (!waiting_.empty() && ring_->push(waiting_.front())) {
-    waiting_.pop_front();
-    ++pushed_;
-    any = true;
+  const auto went = ring_->push(std::span(waiting_).subspan(first_));
+  pushed_ += went;
+  first_ += went;
+  // What went is let go of when it is most of it: each command is moved once, if ever.
+  if (first_ >= waiting_.size() - first_) {
+    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(std::exchange(first_, 0)));
   }
-  return any;
+  return went != 0;
 }
 
 }  // namespace sluice::control

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <vector>
 
 #include "datapath/grace.hpp"
 #include "datapath/pmd.hpp"
@@ -31,22 +31,29 @@ class Outbox {
  public:
   explicit Outbox(datapath::CommandRing& ring) : ring_(&ring) {}
 
-  /// Sends a command, now or, if the PMD is behind, with a later flush(). Order is kept.
-  void send(const datapath::Command& command);
+  /// Sends a command together with others, at the latest with the next flush(). Order is kept.
+  void send(const datapath::Command& command) {
+    waiting_.push_back(command);
+    if (waiting_.size() - first_ >= kTogether) flush();
+  }
   /// Sends what waits, as far as there is room; true if something went.
   bool flush();
 
   /// How many commands the PMD has yet to take.
   [[nodiscard]] std::uint64_t backlog() const { return sent() - taken(); }
-  /// True while commands wait here: no time to think of more work for this PMD.
-  [[nodiscard]] bool congested() const { return !waiting_.empty(); }
+  /// True while commands wait here for room: no time to think of more work for this PMD.
+  [[nodiscard]] bool congested() const { return waiting_.size() - first_ >= kTogether; }
   /// How many commands were ever given to send(), and how many of those the PMD has taken from the ring.
-  [[nodiscard]] std::uint64_t sent() const { return pushed_ + waiting_.size(); }
+  [[nodiscard]] std::uint64_t sent() const { return pushed_ + waiting_.size() - first_; }
   [[nodiscard]] std::uint64_t taken() const { return pushed_ - ring_->size(); }
 
  private:
+  /// Each time that the ring says it has more, its line goes from the PMD's core to ours and back.
+  static constexpr std::size_t kTogether = 32;
+
   datapath::CommandRing* ring_;
-  std::deque<datapath::Command> waiting_;
+  std::vector<datapath::Command> waiting_;  ///< from first_ on
+  std::size_t first_ = 0;
   std::uint64_t pushed_ = 0;
 };
 

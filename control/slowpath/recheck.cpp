@@ -1,7 +1,6 @@
 #include "control/slowpath/recheck.hpp"
 
 #include <algorithm>
-#include <utility>
 
 #include "control/rules/packet_class.hpp"
 
@@ -10,67 +9,64 @@ namespace {
 
 /// With more added rules than this, looking each flow up is cheaper than trying each rule.
 constexpr std::size_t kFewRules = 16;
+/// Of the records that are looked up, one in so many is also looked at to be removed: changes may come for ever.
+constexpr std::size_t kRemoveLater = 8;
 
 }  // namespace
 
 void Recheck::rule_added(const Rule& rule) {
   added_.push_back({rule.value, rule.mask});
-  start();
+  look_up_.start();
 }
 
 void Recheck::rule_gone(std::uint64_t id) {
   gone_.insert(id);
-  start();
+  look_up_.start();
 }
 
 void Recheck::masks_published() {
   // Until a PMD uses the new masks, it would make again what is removed here.
   tokens_ = grace_tokens(pmds_);
-  start();
+  look_up_.start();
+  remove_.start();
 }
 
-void Recheck::start() { left_ = length_ = walk_.length(); }
-
 bool Recheck::carried_out() {
-  if (pending()) return false;
+  if (look_up_.left() != 0) return false;
   if (sent_ && sent_->out(pmds_, flows_.outboxes())) sent_.reset();
   return !sent_;
 }
 
 bool Recheck::run(std::size_t places, std::uint64_t now_ns) {
-  if (left_ == 0) {
+  if (look_up_.left() == 0) {
     added_.clear();
     gone_.clear();
   }
   auto superseded = flows_.next_superseded();
-  if (left_ == 0 && superseded == kNoFlow) return false;
+  if (!pending() && superseded == kNoFlow) return false;
   if (!grace_passed(pmds_, tokens_)) return false;
   for (std::size_t pmd = 0; pmd < pmds_.size(); ++pmd) {
     if (flows_.congested(pmd)) return false;
   }
   for (auto more = places; more != 0 && superseded != kNoFlow; --more, superseded = flows_.next_superseded()) {
-    look_at(superseded, now_ns);
+    if (reachable(superseded)) {
+      flows_.recheck(superseded, now_ns);
+    } else {
+      flows_.drop(superseded, now_ns);
+    }
   }
-  if (left_ == 0) return true;
-  // New flows may have taken places in between, which the round goes over as well: without them in the count it would
-  // end before it came to those behind its start.
-  left_ += walk_.length() - std::exchange(length_, walk_.length());
-  const auto now = std::min(places, left_);
-  walk_.next(now, [&](FlowRef flow) {
-    if (!masks_.current(flows_.records().entry(flow).key) || suspicious(flow)) look_at(flow, now_ns);
+  remove_.go_on(look_up_.left() == 0 ? places : places / kRemoveLater, [&](FlowRef flow) {
+    if (!reachable(flow)) flows_.drop(flow, now_ns);
   });
-  left_ -= now;
-  if (left_ == 0) sent_.emplace(flows_.outboxes());
+  if (look_up_.left() == 0) return true;
+  look_up_.go_on(places, [&](FlowRef flow) {
+    if (reachable(flow) && suspicious(flow)) flows_.recheck(flow, now_ns);
+  });
+  if (look_up_.left() == 0) sent_.emplace(flows_.outboxes());
   return true;
 }
 
-void Recheck::look_at(FlowRef flow, std::uint64_t now_ns) {
-  if (masks_.current(flows_.records().entry(flow).key)) {
-    flows_.recheck(flow, now_ns);
-  } else {
-    flows_.drop(flow, now_ns);
-  }
-}
+bool Recheck::reachable(FlowRef flow) const { return masks_.current(flows_.records().entry(flow).key); }
 
 bool Recheck::suspicious(FlowRef flow) const {
   if (gone_.contains(flows_.decision(flow).inputs.rule) || added_.size() > kFewRules) return true;

@@ -70,6 +70,7 @@ bool SlowPath::run_once(std::uint64_t now_ns) {
   for (std::size_t pmd = 0; pmd < pmds_.size(); ++pmd) worked |= sweep_.make_room(pmd, upcalls_.size(pmd), now_ns);
   note_clean();
   departures_.run(flows_.settled() && !recheck_.pending());
+  worked |= flows_.flush();
   flows_.end_round();
   tell_in_force();
   return worked;

@@ -11,19 +11,6 @@ bool leaves_untagged(const VlanConfig& port, std::uint16_t vlan) {
 
 }  // namespace
 
-std::optional<Admission> admit(const VlanConfig& port, const Tag& outer) {
-  if (port.mode == VlanConfig::Mode::dot1q_tunnel) return Admission{port.tag, Framing::untagged};
-  const bool named = outer.kind != flowtable::TagKind::none && outer.vid() != 0;
-  if (port.mode == VlanConfig::Mode::access && named) return std::nullopt;
-  if (named) {
-    if (!carries(port, outer.vid())) return std::nullopt;
-    return Admission{outer.vid(), Framing::tagged};
-  }
-  const std::uint16_t vlan = port.mode == VlanConfig::Mode::access ? port.tag : port.native.value_or(0);
-  if (!carries(port, vlan)) return std::nullopt;
-  return Admission{vlan, outer.kind == flowtable::TagKind::none ? Framing::untagged : Framing::priority};
-}
-
 bool carries(const VlanConfig& port, std::uint16_t vlan) {
   if (port.mode != VlanConfig::Mode::trunk) return port.tag == vlan;
   if (port.native == vlan) return true;

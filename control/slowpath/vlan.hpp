@@ -35,13 +35,26 @@ struct Admission {
   Framing framing;
 };
 
-/// The VLAN of a frame with this outer tag that comes from a port; nothing if the port does not carry it.
-[[nodiscard]] std::optional<Admission> admit(const VlanConfig& port, const Tag& outer);
 /// Why admit() gives nothing, as a port's verb: "does not carry VLAN 10".
 [[nodiscard]] std::string why_refused(const VlanConfig& port, const Tag& outer);
 /// Whether frames of a VLAN may leave through a port. A port with a native VLAN does not carry VLAN 0 beside it: both
 /// would be untagged there.
 [[nodiscard]] bool carries(const VlanConfig& port, std::uint16_t vlan);
+/// The VLAN of a frame with this outer tag that comes from a port; nothing if the port does not carry it. Inline: put
+/// together in memory to be returned, it would be read back only once all earlier stores are done, and a million flows
+/// that are looked up again have many under way.
+[[nodiscard]] inline std::optional<Admission> admit(const VlanConfig& port, const Tag& outer) {
+  if (port.mode == VlanConfig::Mode::dot1q_tunnel) return Admission{port.tag, Framing::untagged};
+  const bool named = outer.kind != flowtable::TagKind::none && outer.vid() != 0;
+  if (port.mode == VlanConfig::Mode::access && named) return std::nullopt;
+  if (named) {
+    if (!carries(port, outer.vid())) return std::nullopt;
+    return Admission{outer.vid(), Framing::tagged};
+  }
+  const std::uint16_t vlan = port.mode == VlanConfig::Mode::access ? port.tag : port.native.value_or(0);
+  if (!carries(port, vlan)) return std::nullopt;
+  return Admission{vlan, outer.kind == flowtable::TagKind::none ? Framing::untagged : Framing::priority};
+}
 /// Whether admit() looks at the tag at all: not on tunnels, and not for dropping on a trunk of all VLANs.
 [[nodiscard]] bool reads_tags(const VlanConfig& port);
 [[nodiscard]] bool refuses_some(const VlanConfig& port);

@@ -33,6 +33,9 @@ ROUNDS = 5
 MIB = 2**20
 # Of the sender alone: what the third port gives back of floods is one flow.
 READS = [f"priority=10,in_port=vm1,ip,nw_{side}=0.250.250.250/0.255.255.255,actions=drop" for side in ("src", "dst")]
+# All flows match them. The first reads addresses, as the bridge does: the flows stay and are decided again. With the
+# second, addresses are read no more: other flows take their places.
+CHANGES = {"a rule on what flows read already": "ip,dl_dst=02:00:00:00:00:00/fe:00:00:00:00:00", "a rule that has flows read less": "ip"}
 WORK = Work("million", "one way", flows=FLOWS, pattern="one-way", warm_up=3.0)
 
 
@@ -50,16 +53,24 @@ def sent_to(switch: Switch, port: str) -> int:
     return switch.ports()[port]["tx_packets"] + sum(count for (name, reason), count in switch.drops().items() if name == port and reason.startswith("tx_"))
 
 
-def change_of_rules(switch: Switch, method: str) -> tuple[float, int]:
-    """Seconds until the answer, which says that the change is in force; and frames after it by the rules of before."""
-    rule = "priority=5,ip,actions=drop" if method == "rule_add" else "priority=5,ip"
+def text(seconds) -> str:
+    return f"median {1000 * statistics.median(seconds):.1f} ms, most {1000 * max(seconds):.1f} ms"
+
+
+def all_flows(switch: Switch) -> int:
+    """Waits until they are in the table, as they are again after a while if a change had them removed; how many."""
+    return wait_until(lambda: (found := switch.rpc("status")["flows"]) >= 0.99 * FLOWS and found, "a million flows", 30)
+
+
+def change_of_rules(switch: Switch, method: str, rule: str) -> tuple[float, int]:
+    """Seconds until the answer, which says that the change is in force; and frames after it by the rules of before, had it
+    been one that drops."""
+    all_flows(switch)
     began = time.monotonic()
     switch.rpc(method, rule=rule)
     took = time.monotonic() - began
-    if method == "rule_del":
-        return took, 0
     before = sent_to(switch, "vm2")
-    time.sleep(1)
+    time.sleep(0.5)
     return took, sent_to(switch, "vm2") - before
 
 
@@ -96,24 +107,26 @@ def main() -> None:
         switch.cli("rule", "add", "priority=20,in_port=others,actions=drop")
         print(f"idle, 2 ports: keeper {idle['keeper'] / MIB:.0f} MiB, worker {idle['worker'] / MIB:.0f} MiB, together {sum(idle.values()) / MIB:.0f} MiB", flush=True)
         empty = resident(switch)["worker"]
-        with Generator(directory, WORK, sockets, 40.0) as generator:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)  # the VMs give way to the slow path, whose core they are on
+        with Generator(directory, WORK, sockets, 120.0) as generator:
             generator.wait_until_measured()
-            flows = wait_until(lambda: (found := switch.rpc("status")["flows"]) >= 0.99 * FLOWS and found, "a million flows", 30)
+            flows = all_flows(switch)
             grown = resident(switch)["worker"] - empty
             print(f"{flows:,} flows: {grown / MIB:.0f} MiB more, the slow path's records included", flush=True)
-            added, late, deleted, flushed, stale = [], [], [], [], []
+            for what, match in CHANGES.items():
+                added, deleted = [], []
+                for _ in range(ROUNDS):
+                    seconds, late = change_of_rules(switch, "rule_add", f"priority=5,{match},actions=drop")
+                    assert late == 0, f"{late} frames came after the answer to rule add {match}"
+                    added.append(seconds)
+                    deleted.append(change_of_rules(switch, "rule_del", f"priority=5,{match}")[0])
+                print(f"{what}: in force: {text(added)}; and deleted: {text(deleted)}", flush=True)
+            flushes = []
             for _ in range(ROUNDS):
-                seconds, frames = change_of_rules(switch, "rule_add")
-                added.append(seconds)
-                late.append(frames)
-                deleted.append(change_of_rules(switch, "rule_del")[0])
-                seconds, mean = change_of_fdb(switch)
-                flushed.append(seconds)
-                stale.append(mean)
-            for what, seconds in (("a rule that they all match is added", added), ("… and deleted", deleted), ("FDB flushed: answered", flushed),
-                                  ("FDB flushed: frames by the addresses of before, as time", stale)):
-                print(f"{what}: median {1000 * statistics.median(seconds):.1f} ms, most {1000 * max(seconds):.1f} ms")
-            print(f"frames that the added rule should have stopped, after the answer: {late}")
+                all_flows(switch)
+                flushes.append(change_of_fdb(switch))
+            answered, stale = zip(*flushes)
+            print(f"FDB flushed: answered: {text(answered)}; frames by the addresses of before, as time: {text(stale)}")
 
 
 main()

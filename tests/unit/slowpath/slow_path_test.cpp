@@ -307,5 +307,47 @@ TEST(SlowPath, flows_of_old_masks_are_removed_when_pmds_use_the_new_ones) {
   EXPECT_EQ(world.pmd->table().size(), 0U);
 }
 
+/// More flows than are looked at in a round, all of a mask that is about to change.
+struct ManyFlows : World {
+  static constexpr unsigned kFlows = 20000;
+
+  ManyFlows() : World({}, 32768, 32768) {
+    port(1);
+    port(2);
+    rule("priority=1,tcp,tp_src=1,actions=drop");
+    for (unsigned i = 0; i < kFlows; ++i) pmd->packet(key(tcp(1, 2, 100 + i)), now);
+    settle();
+    EXPECT_EQ(pmd->table().size(), kFlows);
+  }
+  void round() {
+    slow->run_once(now);
+    pmd->run(now);
+  }
+};
+
+TEST(SlowPath, a_rule_is_in_force_before_the_flows_that_it_put_out_of_reach_are_removed) {
+  ManyFlows world;
+  world.slow->add_rule(world.parsed("priority=1,tcp,tp_dst=5,actions=drop"));
+  bool in_force = false;
+  world.slow->when_rules_are_in_force([&] { in_force = true; });
+  for (int round = 0; round < 10 && !in_force; ++round) world.round();
+  EXPECT_TRUE(in_force);
+  EXPECT_NE(world.pmd->table().size(), 0U);
+  world.settle();
+  EXPECT_EQ(world.pmd->table().size(), 0U);
+}
+
+TEST(SlowPath, flows_out_of_reach_are_removed_also_if_rules_never_stop_changing) {
+  ManyFlows world;
+  world.slow->add_rule(world.parsed("priority=1,tcp,tp_dst=5,actions=drop"));
+  for (int round = 0; round < 50; ++round) {
+    world.slow->add_rule(world.parsed("priority=1,tcp,tp_dst=6,actions=drop"));
+    world.round();
+    world.slow->delete_rule(world.parsed("priority=1,tcp,tp_dst=6,actions=drop"));
+    world.round();
+  }
+  EXPECT_EQ(world.pmd->table().size(), 0U);
+}
+
 }  // namespace
 }  // namespace sluice::control::test
