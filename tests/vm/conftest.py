@@ -15,7 +15,8 @@ LOG_TAIL = 3000
 
 
 def pytest_addoption(parser):
-    parser.addoption("--soak", action="store_true", help="those tests alone that repeat something, in their long form")
+    parser.addoption("--soak", nargs="?", type=float, const=1.0, metavar="SHARE",
+                     help="those tests alone that repeat something, in their long form; 0.1: a tenth as often")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -29,7 +30,8 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture
 def times(request):
     """times(short, long): how often a test repeats itself; `long` when asked for by --soak."""
-    return lambda short, long: long if request.config.getoption("--soak") else short
+    share = request.config.getoption("--soak")
+    return lambda short, long: max(short + 1, round(share * long)) if share else short
 
 
 class Figures:

@@ -125,7 +125,7 @@ def test_a_guest_moves_to_another_port_with_its_memory_and_its_traffic(place, ti
         machine.guest.run("echo 4096 4000000 6000000 >/proc/sys/net/ipv4/tcp_rmem")
         peer.run(f"ping -i 0.05 {ADDRESSES[MOVING]} >/tmp/pings &")
         silences = []
-        for _ in range(times(1, 10)):
+        for _ in range(times(1, 5)):
             other = new_machine("there" if machine.port == "here" else "here", incoming=True)
             start_listener(machine.guest)
             machine.begin_migration(other)

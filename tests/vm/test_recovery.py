@@ -115,10 +115,11 @@ def trial(place: pathlib.Path, kind: str = "split", mode: str = "client", rate: 
             yield Trial(switch, vms, queues_of(kind))
 
 
-def pause(soak: bool) -> None:
+def pause(soak: bool, t: Trial) -> None:
     """So that kills are at random instants, and not so many at a time that the keeper takes them for a crash loop."""
     if soak:
-        time.sleep(random.uniform(2.0, 2.5))
+        last = t.began[-1] if t.began else time.monotonic()
+        time.sleep(max(0.0, last + random.uniform(2.05, 2.35) - time.monotonic()))
 
 
 def at_most_duplicated(kind: str, kills: int) -> int:
@@ -129,11 +130,11 @@ def at_most_duplicated(kind: str, kills: int) -> int:
 @pytest.mark.parametrize("mode", ["client", "server"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_worker_is_followed_by_one_that_goes_on(place, times, figures, kind, mode):
-    kills = times(2, 100)
+    kills = times(2, 50)  # of each kind in each mode
     soak = kills > 2
     with trial(place, kind, mode, SOAK_RATE if soak else RATE) as t:
         for _ in range(kills):
-            pause(soak)
+            pause(soak, t)
             t.kill()
         assert t.worker()["restarts"] == kills
         total = t.report()
@@ -151,11 +152,11 @@ def test_vms_that_connect_to_the_switch_stay_connected(place):
 
 @pytest.mark.parametrize("kind", ["split", "packed"])
 def test_a_worker_that_stands_by_takes_over(place, times, figures, kind):
-    kills = times(2, 100)
+    kills = times(2, 50)
     soak = kills > 2
     with trial(place, kind, rate=SOAK_RATE if soak else RATE, recovery={"standby": True}) as t:
         for _ in range(kills):
-            pause(soak)
+            pause(soak, t)
             t.kill()
         total = t.report()
         assert total["duplicated"] <= at_most_duplicated(kind, kills), total
@@ -242,14 +243,18 @@ def test_a_pmd_that_stands_is_found_also_while_the_control_thread_waits_for_it(p
         assert "PMD 0 has stood still for 1000 ms" in t.switch.log()
 
 
-def test_a_stopped_pmd_is_a_crash(place):
+def test_a_stopped_pmd_is_a_crash(place, times, figures):
+    stops = times(1, 10)
     with trial(place) as t:
-        pid = t.worker()["pid"]
-        t.switch.deaths_expected += 1
-        os.kill(pmd_of(pid), signal.SIGSTOP)
-        t.switch.wait_other_worker(pid)
-        t.wait_traffic()
-        t.report()
+        for _ in range(stops):
+            pause(stops > 1, t)
+            pid = t.worker()["pid"]
+            t.switch.deaths_expected += 1
+            t.began.append(time.monotonic())
+            os.kill(pmd_of(pid), signal.SIGSTOP)
+            t.switch.wait_other_worker(pid)
+            t.wait_traffic()
+        figures.outages("SIGSTOP of a PMD, until traffic goes on", t.outages(), t.report())
         assert "has stood still for 1000 ms" in t.switch.log() and "stack of thread" in t.switch.log()
 
 
