@@ -2,7 +2,12 @@
 // ports' slots.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
 #include <set>
 #include <string>
 #include <vector>
@@ -54,6 +59,32 @@ TEST(ChangeLogTest, a_kill_leaves_the_list_of_before_or_that_of_after) {
       });
   EXPECT_GT(stores, kSteps);
   EXPECT_EQ(log.read(), lists.back());
+}
+
+TEST(ChangeLogTest, a_list_that_is_read_while_others_replace_it_is_one_that_was) {
+  Shared<ChangeLogMemory> memory;
+  const std::vector<Texts> lists{Texts(3000, std::string(41, 'a')), Texts(1500, std::string(83, 'b')),
+                                 Texts(800, std::string(150, 'c'))};
+  ChangeLog log(*memory);
+  ASSERT_TRUE(log.replace(lists[0]));
+  const pid_t test = ::getpid();
+  const pid_t writer = ::fork();  // no thread: to read what is written is no error here
+  if (writer == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // also if the test does not come to its end
+    for (std::size_t i = 1; ::getppid() == test; ++i) {
+      static_cast<void>(log.replace(lists[i % lists.size()]));
+      if (i % 8 == 0) ::usleep(2000);  // who reads has to come to an end too
+    }
+    ::_exit(0);
+  }
+  const auto begun = log.mark();
+  for (unsigned i = 0; i < 500; ++i) {
+    const Texts now = log.read();
+    EXPECT_TRUE(std::ranges::find(lists, now) != lists.end()) << now.size() << " texts";
+  }
+  EXPECT_NE(log.mark(), begun);
+  ::kill(writer, SIGKILL);
+  ::waitpid(writer, nullptr, 0);
 }
 
 TEST(ChangeLogTest, what_there_is_no_room_for_changes_nothing) {

@@ -156,6 +156,22 @@ TEST(EffectiveConfig, ports_that_were_added_are_there_and_those_deleted_are_not)
   EXPECT_THAT(op.changes().all(), IsEmpty()) << "all is as it was";
 }
 
+TEST(EffectiveConfig, a_port_may_be_gone_or_another_whose_rule_is_gone_or_back_again) {
+  const Config loaded = config({vm("a"), vm("b")}, {"in_port=b,tcp,actions=drop"});
+  Operator one(loaded);
+  one.no_rule("in_port=b,tcp");
+  one.port("b", std::nullopt);
+  EXPECT_THAT(one.now().dropped, IsEmpty());
+  EXPECT_THAT(ports_of(one.now().config), ElementsAre("a"));
+  one.port("b", "name=b type=vhost-user path=/run/other.sock");
+  one.rule("in_port=b,tcp,actions=drop");
+  const EffectiveConfig now = one.now();
+  EXPECT_THAT(now.dropped, IsEmpty());
+  EXPECT_THAT(ports_of(now.config), ElementsAre("a", "b"));
+  EXPECT_EQ(now.config.ports[1].vhost_user->path, "/run/other.sock");
+  EXPECT_THAT(rules_of(now.config), ElementsAre("tcp,in_port=b actions=drop"));
+}
+
 TEST(EffectiveConfig, a_change_that_the_configuration_has_come_to_is_none_any_more) {
   Operator op(config({vm("a"), vm("b")}, {"tcp,actions=drop"}));
   op.rule("udp,actions=drop");
