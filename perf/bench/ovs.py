@@ -79,9 +79,13 @@ class Ovs(Contender):
     def _control(self) -> pathlib.Path:
         return self.directory / "vswitchd.ctl"
 
+    @property
+    def _management(self) -> pathlib.Path:
+        return self.directory / "br0.mgmt"
+
     def _ready(self) -> bool:
         assert self._vswitchd.running(), (self.directory / "ovs-vswitchd.log").read_text()[-4000:]
-        if not self._control.exists():
+        if not self._control.exists() or not self._management.exists():
             return False
         return all(socket.exists() for socket in self.sockets) if not self.setting.vms_listen else "br0" in self.appctl("dpif/show")
 
@@ -108,7 +112,7 @@ class Ovs(Contender):
         file = self.directory / "flows"
         file.write_text("".join(f"{flow}\n" for flow in flows))
         # Not by br0.mgmt alone: names of ports are OpenFlow 1.3's and later to ask for.
-        self._run("ovs-ofctl", "--names", "replace-flows", f"unix:{self.directory}/br0.mgmt", file)
+        self._run("ovs-ofctl", "--names", "replace-flows", f"unix:{self._management}", file)
 
     def _vsctl(self, *words: str) -> None:
         self._run("ovs-vsctl", "--no-wait", f"--db=unix:{self._db}", *words)
