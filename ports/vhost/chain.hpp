@@ -66,7 +66,7 @@ enum class Direction : std::uint16_t { from_driver = 0, to_driver = kDescWrite }
 /// Collects pieces; the checks that hold for every descriptor of every ring.
 class PieceCollector {
  public:
-  PieceCollector(const GuestMemory& memory, unsigned& hint, Direction direction, std::span<Piece> out)
+  PieceCollector(const GuestMemory& memory, Window& hint, Direction direction, std::span<Piece> out)
       : memory_(memory), hint_(hint), direction_(direction), out_(out) {}
 
   /// False ends the walk; walk() says why.
@@ -90,7 +90,7 @@ class PieceCollector {
   static constexpr std::uint32_t kMaxChainSize = 1U << 20U;
 
   const GuestMemory& memory_;
-  unsigned& hint_;
+  Window& hint_;
   Direction direction_;
   std::span<Piece> out_;
   Walk walk_;

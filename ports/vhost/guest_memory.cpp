@@ -77,14 +77,12 @@ tl::expected<GuestMemory, std::string> GuestMemory::without(const MemoryRegion& 
   return result;
 }
 
-std::uint8_t* GuestMemory::translate_slow(std::uint64_t guest_phys_addr, std::uint64_t size, unsigned& hint) const {
+Window GuestMemory::region_of(std::uint64_t guest_phys_addr) const {
   const auto behind = std::upper_bound(entries_.begin(), entries_.end(), guest_phys_addr,
                                        [](std::uint64_t a, const Entry& e) { return a < e.region.guest_phys_addr; });
-  if (behind == entries_.begin()) return nullptr;
-  const auto entry = behind - 1;
-  std::uint8_t* const host = inside(*entry, guest_phys_addr, size);
-  if (host != nullptr) hint = static_cast<unsigned>(entry - entries_.begin());
-  return host;
+  if (behind == entries_.begin()) return {};
+  const Entry& entry = *(behind - 1);
+  return {entry.region.guest_phys_addr, entry.region.size, entry.host};
 }
 
 std::uint8_t* GuestMemory::translate_user(std::uint64_t userspace_addr, std::uint64_t size) const {

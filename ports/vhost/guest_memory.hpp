@@ -31,6 +31,19 @@ struct MemoryRegion {
   friend bool operator==(const MemoryRegion&, const MemoryRegion&) = default;
 };
 
+/// A stretch of guest-physical addresses that is in one place of our address space; void as soon as its memory is.
+struct Window {
+  std::uint64_t guest_phys_addr = 0;
+  std::uint64_t size = 0;  ///< bytes; 0: nothing lies in it
+  std::uint8_t* host = nullptr;
+
+  /// Where `bytes` bytes from `address` on are; null unless all of them lie inside.
+  [[nodiscard]] std::uint8_t* translate(std::uint64_t address, std::uint64_t bytes) const {
+    const std::uint64_t offset = address - guest_phys_addr;  // wraps below the window: then it is large
+    return offset < size && bytes <= size - offset ? host + offset : nullptr;
+  }
+};
+
 /// One mmap of one region's file. Unmaps and closes when the last GuestMemory that holds it is gone.
 class Mapping;
 
@@ -59,14 +72,17 @@ class GuestMemory {
   [[nodiscard]] bool holds(const MemoryRegion& region, int fd) const;
 
   /// Where `size` bytes from a guest-physical address on are in our address space; null unless they lie inside one
-  /// region. `hint` is where the last translation hit: most guests keep their packets in one region.
-  [[nodiscard]] std::uint8_t* translate(std::uint64_t guest_phys_addr, std::uint64_t size, unsigned& hint) const {
-    if (hint < entries_.size()) {
-      if (std::uint8_t* p = inside(entries_[hint], guest_phys_addr, size)) return p;
-    }
-    return translate_slow(guest_phys_addr, size, hint);
+  /// region. `hint` is where the last translation hit, of this memory: most guests keep their packets in one region.
+  [[nodiscard]] std::uint8_t* translate(std::uint64_t guest_phys_addr, std::uint64_t size, Window& hint) const {
+    if (std::uint8_t* const p = hint.translate(guest_phys_addr, size)) return p;
+    const Window found = region_of(guest_phys_addr);
+    std::uint8_t* const p = found.translate(guest_phys_addr, size);
+    if (p != nullptr) hint = found;
+    return p;
   }
-  /// The same for a user address of the front end.
+  /// The region that an address is in; an empty window if it is in none.
+  [[nodiscard]] Window region_of(std::uint64_t guest_phys_addr) const;
+  /// What translate() does, for a user address of the front end.
   [[nodiscard]] std::uint8_t* translate_user(std::uint64_t userspace_addr, std::uint64_t size) const;
   /// The guest-physical address of a user address; for the dirty log. `fallback` if it is in no region.
   [[nodiscard]] std::uint64_t guest_phys(std::uint64_t userspace_addr, std::uint64_t fallback) const;
@@ -83,11 +99,6 @@ class GuestMemory {
 
  private:
   [[nodiscard]] std::shared_ptr<Mapping> find(const MemoryRegion& region, int fd) const;
-  static std::uint8_t* inside(const Entry& e, std::uint64_t address, std::uint64_t size) {
-    const std::uint64_t offset = address - e.region.guest_phys_addr;  // wraps below the region: then it is large
-    return offset < e.region.size && size <= e.region.size - offset ? e.host + offset : nullptr;
-  }
-  [[nodiscard]] std::uint8_t* translate_slow(std::uint64_t guest_phys_addr, std::uint64_t size, unsigned& hint) const;
 
   std::vector<Entry> entries_;  ///< sorted by guest_phys_addr
 };

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "ports/frame.hpp"
 #include "ports/vhost/chain.hpp"
@@ -19,27 +20,42 @@ namespace sluice::ports::vhost {
 
 class LookAhead {
  public:
+  Window buffers_in;  ///< where buffers were found last
+  Window tables_in;   ///< where indirect tables were found last
+
   /// What was found in another vring is forgotten: its memory may be another.
   void use_for(std::uint64_t vring_serial) {
     if (vring_serial == serial_) return;
     serial_ = vring_serial;
+    buffers_in = tables_in = Window{};
     clear();
   }
   void clear() { first_ = last_ = 0; }
 
   [[nodiscard]] unsigned size() const { return last_ - first_; }
-  [[nodiscard]] const Buffer& front() const { return buffers_[first_ % kBurstSize]; }
-  [[nodiscard]] const Buffer& second() const { return buffers_[(first_ + 1) % kBurstSize]; }
-  void pop() { ++first_; }
-  /// Room for one more, to be made part by push(); there are at most kBurstSize.
-  [[nodiscard]] Buffer& back() { return buffers_[last_ % kBurstSize]; }
-  void push() { ++last_; }
+  /// One of the size() buffers, the next for 0.
+  [[nodiscard]] const Buffer& operator[](unsigned i) const { return buffers_[(first_ + i) % kBurstSize]; }
+  void pop(unsigned count) { first_ += count; }
+
+  /// Finds the ring's next chains and sends for their first bytes: as many as there is room for, until there is none or
+  /// one is not plain.
+  template <Direction direction, typename Ring>
+  void find(const Vring& vring, Ring& ring);
+
+  /// Uses what was found, in order and at most `most`, as long as `use(Ring&, const Buffer&, const Buffer& next)` says
+  /// that it could; how many. For each it finds one more, since a core waits for only so many cache lines at a time.
+  /// `next` is the buffer behind, or one of before if there is none.
+  ///
+  /// The ring that `use` gets is a copy that nobody else knows of, as all the loop reads is: it stays in registers,
+  /// whatever is written to guests' memory.
+  template <Direction direction, typename Ring, typename Use>
+  unsigned use(const Vring& vring, Ring& ring, unsigned most, Use use);
 
  private:
   std::uint64_t serial_ = 0;
   unsigned first_ = 0;
   unsigned last_ = 0;
-  std::array<Buffer, kBurstSize> buffers_;
+  std::array<Buffer, kBurstSize> buffers_{};
 };
 
 /// Whether a frame in this buffer begins a cache line, so that its virtio-net header is at the end of another: DPDK's
@@ -74,21 +90,36 @@ inline void send_for(const Vring& vring, const Buffer& buffer,
   prefetch_to_write(buffer.data + kCacheLine);
 }
 
-/// Finds the ring's next chain and sends for its first bytes; false if there is none, or it is not plain. The loops
-/// that use buffers find one more for each they use: a core waits for only so many cache lines at a time.
 template <Direction direction, typename Ring>
-bool find_buffer(const Vring& vring, Ring& ring, LookAhead& ahead, unsigned& region_hint) {
-  Buffer& buffer = ahead.back();
-  if (!ring.more() || !ring.take_plain(buffer, direction, region_hint)) return false;
-  send_for(vring, buffer, std::integral_constant<Direction, direction>());
-  ahead.push();
-  return true;
+void LookAhead::find(const Vring& vring, Ring& ring) {
+  unsigned last = last_;
+  ring.template take_plain<direction>(kBurstSize - size(), buffers_in, [&](const Buffer& buffer) {
+    send_for(vring, buffer, std::integral_constant<Direction, direction>());
+    buffers_[last++ % kBurstSize] = buffer;
+  });
+  last_ = last;
 }
 
-/// As many as there is room for.
-template <Direction direction, typename Ring>
-void find_buffers(const Vring& vring, Ring& ring, LookAhead& ahead, unsigned& region_hint) {
-  while (ahead.size() != kBurstSize && find_buffer<direction>(vring, ring, ahead, region_hint)) continue;
+template <Direction direction, typename Ring, typename Use>
+[[gnu::always_inline]] inline unsigned LookAhead::use(const Vring& vring, Ring& ring, unsigned most, Use use) {
+  Ring own = ring;
+  Window window = buffers_in;
+  const unsigned begin = first_;
+  unsigned first = first_;
+  unsigned last = last_;
+  for (; first - begin != most && first != last; ++first) {
+    if (!use(own, std::as_const(buffers_[first % kBurstSize]), std::as_const(buffers_[(first + 1) % kBurstSize])))
+      break;
+    own.template take_plain<direction>(1, window, [&](const Buffer& buffer) {
+      send_for(vring, buffer, std::integral_constant<Direction, direction>());
+      buffers_[last++ % kBurstSize] = buffer;
+    });
+  }
+  buffers_in = window;
+  first_ = first;
+  last_ = last;
+  ring.go_on_from(own);
+  return first - begin;
 }
 
 }  // namespace sluice::ports::vhost

@@ -43,20 +43,34 @@ class PackedRing {
   void look() {}
   [[nodiscard]] bool more() const { return available(avail_, second_word(avail_.slot)); }
 
-  bool take_plain(Buffer& buffer, Direction direction, unsigned& hint) {
-    // One read of the word that has the flags, so that length and id are what the flags were written with.
-    const std::uint64_t word = second_word(avail_.slot);
-    constexpr auto kKind = std::uint64_t{kDescNext | kDescIndirect | kDescWrite} << 48U;
-    if ((word & kKind) != std::uint64_t{static_cast<std::uint16_t>(direction)} << 48U) return false;
-    const auto len = static_cast<std::uint32_t>(word);
-    if (!available(avail_, word) || len == 0) return false;
-    const std::uint64_t addr = __atomic_load_n(&ring_[avail_.slot].addr, __ATOMIC_RELAXED);
-    std::uint8_t* const data = vring_.memory->translate(addr, len, hint);
-    if (data == nullptr) [[unlikely]]
-      return false;
-    buffer = Buffer{data, addr, len, static_cast<std::uint16_t>(word >> 32U)};
-    avail_ = avail_.behind(1, size_);
-    return true;
+  template <Direction direction, typename Found>
+  [[gnu::always_inline]] void take_plain(unsigned most, Window& hint, Found found) {
+    Window window = hint;
+    PackedSlot at = avail_;
+    for (; most != 0; --most, at = at.behind(1, size_)) {
+      // One read of the word that has the flags, so that length and id are what the flags were written with.
+      const std::uint64_t word = second_word(at.slot);
+      constexpr auto kKind = std::uint64_t{kDescNext | kDescIndirect | kDescWrite} << 48U;
+      if ((word & kKind) != std::uint64_t{static_cast<std::uint16_t>(direction)} << 48U) break;
+      const auto len = static_cast<std::uint32_t>(word);
+      if (!available(at, word) || len == 0) break;
+      const std::uint64_t addr = __atomic_load_n(&ring_[at.slot].addr, __ATOMIC_RELAXED);
+      std::uint8_t* data = window.translate(addr, len);
+      if (data == nullptr) [[unlikely]] {
+        window = vring_.memory->region_of(addr);
+        data = window.translate(addr, len);
+        if (data == nullptr) break;
+      }
+      found(Buffer{data, addr, len, static_cast<std::uint16_t>(word >> 32U)});
+    }
+    hint = window;
+    avail_ = at;
+  }
+
+  /// Is where a copy of it is that has taken and used chains.
+  void go_on_from(const PackedRing& other) {
+    avail_ = other.avail_;
+    pending_ = other.pending_;
   }
 
   /// Whether take() can go on behind a chain that is not valid: not here, its end is unknown.
@@ -86,7 +100,7 @@ class PackedRing {
   }
 
   Walk walk(const Chain& chain, Direction direction, std::span<Piece> out) const {
-    PieceCollector collect(*vring_.memory, queue_.region_hint, direction, out);
+    PieceCollector collect(*vring_.memory, queue_.ahead.buffers_in, direction, out);
     if ((chain.first.high & kDescIndirect) != 0) {
       walk_indirect(chain.first, direction, collect);
       return collect.walk();
@@ -170,7 +184,7 @@ class PackedRing {
       return;
     }
     const auto* table =
-        reinterpret_cast<const packed::Desc*>(vring_.memory->translate(desc.addr, desc.len, queue_.table_hint));
+        reinterpret_cast<const packed::Desc*>(vring_.memory->translate(desc.addr, desc.len, queue_.ahead.tables_in));
     if (table == nullptr) {
       collect.fail(ChainError::malformed);
       return;

@@ -62,7 +62,6 @@ class PieceReader {
 
 /// Takes over what the guest asks to be done with the frame, as far as that was negotiated. False if it cannot be.
 bool take_offload(const Vring& vring, const NetHeader& header, Frame& frame) {
-  frame.offload = Offload{};
   const bool needs_csum = (header.flags & Offload::kNeedsCsum) != 0 && vring.tx_csum;
   if (!needs_csum) return header.gso_type == Offload::kGsoNone || !vring.tx_csum;
   if (header.csum_start < kEthernetHeaderSize ||
@@ -95,24 +94,51 @@ class FrameMaker {
   FrameMaker(const FrameMaker&) = delete;
   FrameMaker& operator=(const FrameMaker&) = delete;
 
-  /// Nearly every chain: one descriptor, its header and frame in one place.
-  void add(const Buffer& buffer) {
-    ++packets_;
-    Frame* const frame = begin(buffer.size);
-    if (frame == nullptr) return;
-    NetHeader header{};
-    // Not negotiated, it says nothing (section 5.1.6.2), and may be on a line of its own, in the guest's cache.
-    if (vring_.tx_csum)
-      std::memcpy(&header, buffer.data, kLegacyNetHeaderSize);  // behind that it is ours to write only
-    const std::uint8_t* const bytes = buffer.data + vring_.net_header_size;
-    copy_bytes(frame->head, bytes, frame->head_size);
-    frame->rest = &burst_.segments[burst_.segment_count];
-    frame->rest_count = 0;
-    if (frame->size > frame->head_size) {
-      burst_.segments[burst_.segment_count++] = Segment{bytes + frame->head_size, frame->size - frame->head_size};
-      frame->rest_count = 1;
-    }
-    finish(*frame, header);
+  /// Nearly every chain: one descriptor, its header and frame in one place. Takes those that were found ahead.
+  template <typename Ring>
+  void add(Ring& ring, LookAhead& ahead) {
+    // What the loop reads and writes is its own until the end: all else may be changed by a store to guest memory.
+    const std::uint32_t header_size = vring_.net_header_size;
+    const bool may_offload = vring_.tx_csum;
+    const bool enabled = vring_.enabled;
+    unsigned frames = burst_.count;
+    unsigned segments = burst_.segment_count;
+    unsigned borrowed = burst_.borrowed_count;
+    std::uint64_t bytes = 0;
+    const auto add_one = [&](const Ring&, const Buffer& buffer, const Buffer&) {
+      burst_.borrowed[borrowed++] = Borrowed{buffer.id, 1};
+      const std::uint32_t size = buffer.size - header_size;  // wraps if there is less than a header
+      if (size - 1 >= kMaxFrameSize || !enabled) [[unlikely]] {
+        refuse(buffer.size);
+        return true;
+      }
+      bytes += size;
+      Frame& frame = burst_.frames[frames];
+      std::uint8_t* const head = burst_.heads[frames].head();
+      const std::uint32_t head_size = std::min(size, kHeadSize);
+      const std::uint8_t* const from = buffer.data + header_size;
+      copy_bytes(head, from, head_size);
+      fill(frame, head, size, &burst_.segments[segments]);
+      // Not negotiated, the header says nothing (section 5.1.6.2), and may be on a line of its own, in the guest's
+      // cache.
+      if (may_offload && !take_offload_at(buffer.data, frame)) [[unlikely]] {
+        counters_.drop(DropReason::rx_bad_offload);
+        return true;
+      }
+      if (size > head_size) {
+        burst_.segments[segments++] = Segment{from + head_size, size - head_size};
+        frame.rest_count = 1;
+      }
+      ++frames;
+      return true;
+    };
+    packets_ += ahead.use<Direction::from_driver>(
+        vring_, ring, std::min(kBurstSize - packets(), Burst::kSegments - segments), add_one);
+    private_copy_done();
+    burst_.count = frames;
+    burst_.segment_count = segments;
+    burst_.borrowed_count = borrowed;
+    bytes_ += bytes;
   }
 
   /// Any other.
@@ -123,15 +149,26 @@ class FrameMaker {
                                                         : DropReason::rx_bad_descriptor);
       return;
     }
-    Frame* const frame = begin(walk.size);
-    if (frame == nullptr) return;
+    const std::uint32_t size = walk.size - vring_.net_header_size;  // wraps if there is less than a header
+    if (size - 1 >= kMaxFrameSize || !vring_.enabled) {
+      refuse(walk.size);
+      return;
+    }
+    bytes_ += size;
+    Frame& frame = burst_.frames[burst_.count];
     NetHeader header{};
     PieceReader reader(pieces);
     reader.read(reinterpret_cast<std::uint8_t*>(&header), vring_.net_header_size);
-    reader.read(frame->head, frame->head_size);
-    frame->rest = &burst_.segments[burst_.segment_count];
-    frame->rest_count = reader.rest(burst_);
-    finish(*frame, header);
+    std::uint8_t* const head = burst_.heads[burst_.count].head();
+    reader.read(head, std::min(size, kHeadSize));
+    private_copy_done();
+    fill(frame, head, size, &burst_.segments[burst_.segment_count]);
+    if (!take_offload(vring_, header, frame)) {
+      counters_.drop(DropReason::rx_bad_offload);
+      return;
+    }
+    frame.rest_count = reader.rest(burst_);
+    ++burst_.count;
   }
 
   /// A head that does not exist.
@@ -142,39 +179,37 @@ class FrameMaker {
   [[nodiscard]] unsigned packets() const { return static_cast<unsigned>(packets_); }
 
  private:
-  /// The next frame of the burst, its size set; null if a chain of this size cannot be one.
-  Frame* begin(std::uint32_t chain_size) {
-    if (chain_size <= vring_.net_header_size) [[unlikely]] {
+  /// A chain whose size is not that of a header and a frame, or any of a ring that is not enabled.
+  void refuse(std::uint32_t chain_size) {
+    if (chain_size <= vring_.net_header_size) {
       counters_.drop(DropReason::rx_bad_descriptor);
-      return nullptr;
-    }
-    const std::uint32_t size = chain_size - vring_.net_header_size;
-    bytes_ += size;
-    if (size > kMaxFrameSize) [[unlikely]] {
-      counters_.drop(DropReason::rx_too_long);
-      return nullptr;
-    }
-    if (!vring_.enabled) [[unlikely]] {
-      counters_.drop(DropReason::rx_queue_disabled);
-      return nullptr;
-    }
-    Frame& frame = burst_.frames[burst_.count];
-    frame.head = burst_.heads[burst_.count].head();
-    frame.size = size;
-    frame.head_size = std::min(size, kHeadSize);
-    return &frame;
-  }
-
-  void finish(Frame& frame, const NetHeader& header) {
-    private_copy_done();
-    if (!take_offload(vring_, header, frame)) [[unlikely]] {
-      burst_.segment_count -= frame.rest_count;
-      counters_.drop(DropReason::rx_bad_offload);
       return;
     }
-    frame.l3_offset = frame.l4_offset = frame.outputs = 0;
-    frame.mbuf = nullptr;
-    ++burst_.count;
+    bytes_ += chain_size - vring_.net_header_size;
+    counters_.drop(chain_size - vring_.net_header_size > kMaxFrameSize ? DropReason::rx_too_long
+                                                                       : DropReason::rx_queue_disabled);
+  }
+
+  /// A frame of `size` bytes, the first of them in `head`; its rest, if there is any, is yet to be said.
+  static void fill(Frame& frame, std::uint8_t* head, std::uint32_t size, const Segment* rest) {
+    frame = Frame{.head = head,
+                  .head_size = std::min(size, kHeadSize),
+                  .size = size,
+                  .rest = rest,
+                  .rest_count = 0,
+                  .l3_offset = 0,
+                  .l4_offset = 0,
+                  .outputs = 0,
+                  .offload = {},
+                  .mbuf = nullptr};
+  }
+
+  /// Of a header in guest memory.
+  [[nodiscard]] bool take_offload_at(const std::uint8_t* from, Frame& frame) const {
+    NetHeader header{};
+    std::memcpy(&header, from, kLegacyNetHeaderSize);  // behind that it is ours to write only
+    private_copy_done();
+    return take_offload(vring_, header, frame);
   }
 
   const Vring& vring_;
@@ -219,14 +254,11 @@ void receive_from(VhostQueue& queue, const Vring& vring, Burst& burst, PortCount
   while (frames.packets() != kBurstSize && burst.segment_count != Burst::kSegments) {
     if (ahead.size() == 0) {
       if (!ring.more()) break;
-      find_buffers<Direction::from_driver>(vring, ring, ahead, queue.region_hint);
+      ahead.find<Direction::from_driver>(vring, ring);
       if (ahead.size() == 0 && !receive_chain(ring, queue, burst, frames)) break;
       continue;
     }
-    burst.borrowed[burst.borrowed_count++] = Borrowed{ahead.front().id, 1};
-    frames.add(ahead.front());
-    ahead.pop();
-    find_buffer<Direction::from_driver>(vring, ring, ahead, queue.region_hint);
+    frames.add(ring, ahead);
   }
   const RingPosition taken = ring.position(ahead.size());
   if (burst.borrowed_count == 0) {  // heads that do not exist are behind us, and nothing will be released

@@ -101,7 +101,6 @@ void Rings::start_at(unsigned index, const RingPosition& position) {
 /// For a loop at least no PMD has seen a ring here: the queue's own words are ours to set.
 void Rings::appear(unsigned index, Vring& vring) {
   VhostQueue& queue = queues_[index];
-  queue.region_hint = queue.table_hint = 0;
   queue.taken = state_.progress[index].position;
   queue.receiving = nullptr;
   suppress_kicks(vring);

@@ -53,21 +53,38 @@ class SplitRing {
   /// Whether there is a chain to take, as of the last look().
   [[nodiscard]] bool more() const { return avail_idx_ != next_avail_; }
 
-  /// Takes the next chain if it is one plain descriptor with all of its bytes in guest memory. There is one: more().
-  bool take_plain(Buffer& buffer, Direction direction, unsigned& hint) {
-    const std::uint16_t id = avail_entry(next_avail_);
-    __builtin_prefetch(&desc_[avail_entry(next_avail_ + kDescriptorsAhead) & mask_]);  // there is always an entry
-    if (id > mask_) [[unlikely]]
-      return false;
-    const RawDesc desc = read_desc(&desc_[id]);
-    if ((desc.low & (kDescNext | kDescIndirect | kDescWrite)) != static_cast<std::uint16_t>(direction) || desc.len == 0)
-      return false;
-    std::uint8_t* const data = vring_.memory->translate(desc.addr, desc.len, hint);
-    if (data == nullptr) [[unlikely]]
-      return false;
-    buffer = Buffer{data, desc.addr, desc.len, id};
-    ++next_avail_;
-    return true;
+  /// Takes the next chains, at most `most`, as long as each is one plain descriptor with all of its bytes in guest
+  /// memory, and calls `found(Buffer)` for each.
+  template <Direction direction, typename Found>
+  [[gnu::always_inline]] void take_plain(unsigned most, Window& hint, Found found) {
+    // What the loop reads is its own: stores to guest memory might otherwise have changed it.
+    Window window = hint;
+    std::uint16_t next = next_avail_;
+    for (; most != 0 && next != avail_idx_; --most, ++next) {
+      const std::uint16_t id = avail_entry(next);
+      prefetch_to_read(&desc_[avail_entry(next + kDescriptorsAhead) & mask_]);  // there is always an entry
+      if (id > mask_) [[unlikely]]
+        break;
+      const RawDesc desc = read_desc(&desc_[id]);
+      if ((desc.low & (kDescNext | kDescIndirect | kDescWrite)) != static_cast<std::uint16_t>(direction) ||
+          desc.len == 0)
+        break;
+      std::uint8_t* data = window.translate(desc.addr, desc.len);
+      if (data == nullptr) [[unlikely]] {
+        window = vring_.memory->region_of(desc.addr);
+        data = window.translate(desc.addr, desc.len);
+        if (data == nullptr) break;
+      }
+      found(Buffer{data, desc.addr, desc.len, id});
+    }
+    hint = window;
+    next_avail_ = next;
+  }
+
+  /// Is where a copy of it is that has taken and used chains.
+  void go_on_from(const SplitRing& other) {
+    next_avail_ = other.next_avail_;
+    next_used_ = other.next_used_;
   }
 
   /// Whether take() can go on behind a chain that is not valid: the avail ring has the next one.
@@ -83,7 +100,7 @@ class SplitRing {
 
   /// The pieces of a chain.
   Walk walk(const Chain& chain, Direction direction, std::span<Piece> out) const {
-    PieceCollector collect(*vring_.memory, queue_.region_hint, direction, out);
+    PieceCollector collect(*vring_.memory, queue_.ahead.buffers_in, direction, out);
     const split::Desc* table = desc_;
     std::uint32_t table_size = vring_.size;
     RawDesc desc = chain.first;
@@ -183,7 +200,7 @@ class SplitRing {
       return nullptr;
     }
     entries = desc.len / static_cast<std::uint32_t>(sizeof(split::Desc));
-    return reinterpret_cast<const split::Desc*>(vring_.memory->translate(desc.addr, desc.len, queue_.table_hint));
+    return reinterpret_cast<const split::Desc*>(vring_.memory->translate(desc.addr, desc.len, queue_.ahead.tables_in));
   }
 
   VhostQueue& queue_;

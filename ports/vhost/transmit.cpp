@@ -117,6 +117,8 @@ void write_frame(const Vring& vring, const Frame& frame, std::span<const Piece> 
 /// Whether the guest takes frames with this left to be done. Egress has seen to it, but of the ring as it was then: one
 /// that was published since may be another guest's.
 bool takes(const Vring& vring, const Offload& offload) {
+  if (!offload.any()) [[likely]]
+    return true;
   if (offload.needs_csum() && !vring.rx_csum) return false;
   switch (offload.gso_type) {
     case Offload::kGsoNone: return true;
@@ -127,7 +129,7 @@ bool takes(const Vring& vring, const Offload& offload) {
 }
 
 /// What became of one frame.
-enum class Placed : std::uint8_t { yes, ring_full, bad_descriptor, too_small };
+enum class Placed : std::uint8_t { yes, ring_full, bad_descriptor, too_small, offload_not_taken };
 
 template <typename Ring>
 class Transmitter {
@@ -139,30 +141,38 @@ class Transmitter {
     ring_.look();
   }
 
-  /// Sends for what will be read and written when the frame behind the next one is placed, as far as finding it and
-  /// its buffer has not done so.
-  void expect(const Frame& frame) {
-    if (frame.rest_count == 0 || ahead_.size() < 2) return;
-    const Segment& rest = *frame.rest;
-    for (std::uint32_t at = 0; at < std::min(rest.size, kExpectedAtMost); at += kCacheLine)
-      prefetch_to_read(rest.data + at);
-    const Buffer& buffer = ahead_.second();
-    const std::uint32_t end = std::min({buffer.size, frame.size + vring_.net_header_size, kExpectedAtMost});
-    for (std::uint32_t at = kSentFor; at < end; at += kCacheLine) prefetch_to_write(buffer.data + at);
+  /// Places frames in one plain buffer each, as they were found ahead, until one needs more than that; how many.
+  /// `bytes` grows by theirs.
+  std::size_t place_plain(std::span<Frame* const> frames, std::uint64_t& bytes) {
+    if (ring_.room() < frames.size()) [[unlikely]]
+      show_used();
+    if (ahead_.size() == 0) look_again();
+    std::uint64_t placed_bytes = 0;
+    auto next_frame = frames.begin();
+    const auto place_one = [&](Ring& ring, const Buffer& buffer, const Buffer& next_buffer) {
+      Frame& frame = **next_frame;
+      const std::uint32_t need = vring_.net_header_size + frame.size;
+      if (buffer.size < need || !takes(vring_, frame.offload)) [[unlikely]]
+        return false;
+      ++next_frame;
+      if (next_frame != frames.end()) expect(**next_frame, next_buffer);
+      write_frame(vring_, frame, buffer);
+      ring.use(UsedChain{buffer.id, 1, need});
+      --frame.outputs;
+      placed_bytes += frame.size;
+      return true;
+    };
+    const auto placed =
+        ahead_.template use<Direction::to_driver>(vring_, ring_, static_cast<unsigned>(frames.size()), place_one);
+    bytes += placed_bytes;
+    return placed;
   }
 
+  /// Places a frame wherever there is room for it.
   Placed place(const Frame& frame) {
     if (ring_.room() < kMaxChainsPerFrame) [[unlikely]]
       show_used();
-    if (ahead_.size() == 0) look_again();
-    const std::uint32_t need = vring_.net_header_size + frame.size;
-    if (ahead_.size() == 0 || ahead_.front().size < need) [[unlikely]]
-      return place_in_pieces(frame, need);
-    write_frame(vring_, frame, ahead_.front());
-    ring_.use(UsedChain{ahead_.front().id, 1, need});
-    ahead_.pop();
-    find_buffer<Direction::to_driver>(vring_, ring_, ahead_, queue_.region_hint);
-    return Placed::yes;
+    return place_in_pieces(frame, vring_.net_header_size + frame.size);
   }
 
   void finish(Notifier& notifier) {
@@ -176,7 +186,18 @@ class Transmitter {
  private:
   void look_again() {
     ring_.look();
-    find_buffers<Direction::to_driver>(vring_, ring_, ahead_, queue_.region_hint);
+    ahead_.template find<Direction::to_driver>(vring_, ring_);
+  }
+
+  /// Sends for what will be read and written when a frame is placed, as far as finding it and its buffer has not done
+  /// so. `buffer` may be one that is not there yet.
+  void expect(const Frame& frame, const Buffer& buffer) const {
+    if (frame.rest_count == 0) return;
+    const Segment& rest = *frame.rest;
+    for (std::uint32_t at = 0; at < std::min(rest.size, kExpectedAtMost); at += kCacheLine)
+      prefetch_to_read(rest.data + at);
+    const std::uint32_t end = std::min({buffer.size, frame.size + vring_.net_header_size, kExpectedAtMost});
+    for (std::uint32_t at = kSentFor; at < end; at += kCacheLine) prefetch_to_write(buffer.data + at);
   }
 
   RingPosition show_used() {
@@ -248,22 +269,25 @@ void transmit_to(VhostQueue& queue, const Vring& vring, std::span<Frame* const> 
   std::uint64_t sent = 0;
   std::uint64_t bytes = 0;
   std::size_t i = 0;
-  for (; i < frames.size(); ++i) {
-    Frame& frame = *frames[i];
-    if (i + 1 != frames.size()) transmitter.expect(*frames[i + 1]);
-    if (frame.offload.any() && !takes(vring, frame.offload)) [[unlikely]] {
-      --frame.outputs;
-      counters.drop(DropReason::tx_offload);
+  while (i != frames.size()) {
+    if (const std::size_t placed = transmitter.place_plain(frames.subspan(i), bytes); placed != 0) [[likely]] {
+      sent += placed;
+      i += placed;
       continue;
     }
-    const Placed placed = transmitter.place(frame);
+    Frame& frame = *frames[i];
+    const Placed placed = takes(vring, frame.offload) ? transmitter.place(frame) : Placed::offload_not_taken;
     if (placed == Placed::ring_full) break;
     --frame.outputs;
-    if (placed == Placed::yes) {
-      ++sent;
-      bytes += frame.size;
-    } else {
-      counters.drop(placed == Placed::too_small ? DropReason::tx_buffer_too_small : DropReason::tx_bad_descriptor);
+    ++i;
+    switch (placed) {
+      case Placed::yes:
+        ++sent;
+        bytes += frame.size;
+        break;
+      case Placed::too_small: counters.drop(DropReason::tx_buffer_too_small); break;
+      case Placed::offload_not_taken: counters.drop(DropReason::tx_offload); break;
+      default: counters.drop(DropReason::tx_bad_descriptor);
     }
   }
   transmitter.finish(notifier);

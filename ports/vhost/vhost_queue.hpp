@@ -21,8 +21,6 @@ struct alignas(64) VhostQueue {
   std::atomic<Vring*> vring{nullptr};
 
   // The PMD's own, from here on; zeroed by the control thread before it publishes a vring.
-  unsigned region_hint = 0;          ///< where buffers were found last
-  unsigned table_hint = 0;           ///< where indirect tables were found last
   bool broken = false;               ///< the guest broke the ring beyond repair; waits for a new vring
   RingPosition taken;                ///< between receive and release: up to where chains were taken
   const Vring* receiving = nullptr;  ///< between receive and release: the ring they were taken from

@@ -71,7 +71,7 @@ class Guest {
   /// Where the switch sees it.
   template <typename T>
   T* host(std::uint64_t gpa) {
-    unsigned hint = 0;
+    Window hint;
     return reinterpret_cast<T*>(memory.translate(gpa, 1, hint));
   }
 

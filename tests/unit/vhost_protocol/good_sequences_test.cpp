@@ -291,7 +291,7 @@ TEST_F(GoodSequence, plugs_and_unplugs_a_hundred_regions_under_running_rings) {
       const MemoryRegion region{(i + 1) << 32U, 8192, 0x600000000000 + (i << 32U), i * 8192};
       peer.send(Request::add_mem_reg, ports::vhost::SingleRegion{0, region}, {sticks.fd()}, kNeedReply);
       EXPECT_EQ(peer.receive(), 0U);
-      unsigned hint = 0;
+      ports::vhost::Window hint;
       std::uint8_t* const found = device_.rings().memory()->translate(region.guest_phys_addr + 8191, 1, hint);
       ASSERT_NE(found, nullptr);
       *found = static_cast<std::uint8_t>(i);
