@@ -71,18 +71,19 @@ struct SharedState {
   std::uint32_t reserved;
   std::uint64_t bytes;                   ///< sizeof(SharedState)
   std::atomic<std::uint64_t> takeovers;  ///< workers that have taken up the ports, the first included
-  /// What flows are hashed with, the same for all workers, so that none goes to another of its receiver's queues when a
-  /// worker follows another. Made by the first one.
-  flowtable::HashSecret flow_secret;
-  std::atomic<std::uint64_t> has_flow_secret;  ///< stored after it
   std::array<Heartbeat, 2> heartbeats;
   std::array<PortLabel, kMaxSlots> labels;  ///< by slot, as everything of a port
   PortTallies tallies;
   FdbMemory fdb;
   ChangeLogMemory changes;  ///< rules and ports that were added and deleted at run time
+  /// What flows are hashed with, the same for all workers, so that none goes to another of its receiver's queues when a
+  /// worker follows another. Made by the first one.
+  flowtable::HashSecret flow_secret;
+  std::atomic<std::uint64_t> has_flow_secret;  ///< stored after it
   std::array<VhostSlot, kMaxSlots> vhost;
 };
 static_assert(std::is_standard_layout_v<SharedState>);
+static_assert(offsetof(SharedState, heartbeats) == 32, "a keeper of another version looks at them as well");
 static_assert(std::is_trivially_destructible_v<SharedState>);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 

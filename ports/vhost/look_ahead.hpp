@@ -64,19 +64,19 @@ class LookAhead {
   return (reinterpret_cast<std::uintptr_t>(buffer.data) + vring.net_header_size) % kCacheLine == 0;
 }
 
+/// Of any buffer, so much is sent for when it is found.
+inline constexpr std::uint32_t kSentFor = 2 * kCacheLine;
+
 /// Sends for what will be read of a guest's frame first. The header is not, if it can say nothing.
 inline void send_for(const Vring& vring, const Buffer& buffer,
                      std::integral_constant<Direction, Direction::from_driver>) {
   const std::uint8_t* const first = buffer.data + (vring.tx_csum ? 0 : vring.net_header_size);
   prefetch_to_read(first);
-  // The other lines of a head: if the frame has them.
+  // The other lines of a head, of which there are three: if the frame has them.
   const std::uint8_t* const last = buffer.data + buffer.size - 1;
   prefetch_to_read(std::min(first + kCacheLine, last));
-  if (last >= first + 2 * kCacheLine) prefetch_to_read(first + 2 * kCacheLine);
+  if (last >= first + kSentFor) prefetch_to_read(first + kSentFor);
 }
-
-/// Of a buffer to be written, so much is sent for when it is found.
-inline constexpr std::uint32_t kSentFor = 2 * kCacheLine;
 
 /// Sends for what will be written first. The line of a header that is apart mostly says already what it is to say:
 /// it stays with the guest's core as well.
