@@ -38,13 +38,14 @@ struct alignas(64) VhostQueue {
 
 class Notifier;
 
-/// Sends for the line in which the driver will say that there is more: it comes while something else is waited for.
+/// Sends for the line in which the driver will say that there is more: it comes while something else is waited for. By
+/// any PMD that is going to use the queue, also while another does.
 inline void expect(const VhostQueue& queue) {
   // acquire: what the vring points to was written before it was published.
   const Vring* vring = queue.vring.load(std::memory_order_acquire);
   if (vring == nullptr) return;
   if (vring->packed) {
-    prefetch_to_read(vring->packed_desc + vring->progress->position.next_avail);
+    prefetch_to_read(vring->packed_desc + next_avail_of(*vring->progress));
   } else {
     prefetch_to_read(vring->avail);
   }

@@ -58,6 +58,13 @@ inline void store_position(RingProgress& progress, const RingPosition& p) {
   __atomic_store_n(reinterpret_cast<std::uint64_t*>(&progress.position), word, __ATOMIC_RELEASE);
 }
 
+/// Where the ring's next available chain is, or was a moment ago if another PMD works on it.
+inline std::uint16_t next_avail_of(const RingProgress& progress) {
+  // relaxed: nothing else is concluded from it.
+  return static_cast<std::uint16_t>(
+      __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&progress.position), __ATOMIC_RELAXED));
+}
+
 /// A number that no other Vring of this process has had.
 [[nodiscard]] inline std::uint64_t new_vring_serial() {
   static std::atomic<std::uint64_t> last{0};
