@@ -80,8 +80,6 @@ class GuestMemory {
     if (p != nullptr) hint = found;
     return p;
   }
-  /// The region that an address is in; an empty window if it is in none.
-  [[nodiscard]] Window region_of(std::uint64_t guest_phys_addr) const;
   /// What translate() does, for a user address of the front end.
   [[nodiscard]] std::uint8_t* translate_user(std::uint64_t userspace_addr, std::uint64_t size) const;
   /// The guest-physical address of a user address; for the dirty log. `fallback` if it is in no region.
@@ -98,6 +96,8 @@ class GuestMemory {
   [[nodiscard]] int numa_node() const;
 
  private:
+  /// The region that an address is in; an empty window if it is in none.
+  [[nodiscard]] Window region_of(std::uint64_t guest_phys_addr) const;
   [[nodiscard]] std::shared_ptr<Mapping> find(const MemoryRegion& region, int fd) const;
 
   std::vector<Entry> entries_;  ///< sorted by guest_phys_addr

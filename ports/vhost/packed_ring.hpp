@@ -55,12 +55,9 @@ class PackedRing {
       const auto len = static_cast<std::uint32_t>(word);
       if (!available(at, word) || len == 0) break;
       const std::uint64_t addr = __atomic_load_n(&ring_[at.slot].addr, __ATOMIC_RELAXED);
-      std::uint8_t* data = window.translate(addr, len);
-      if (data == nullptr) [[unlikely]] {
-        window = vring_.memory->region_of(addr);
-        data = window.translate(addr, len);
-        if (data == nullptr) break;
-      }
+      std::uint8_t* const data = vring_.memory->translate(addr, len, window);
+      if (data == nullptr) [[unlikely]]
+        break;
       found(Buffer{data, addr, len, static_cast<std::uint16_t>(word >> 32U)});
     }
     hint = window;

@@ -69,12 +69,9 @@ class SplitRing {
       if ((desc.low & (kDescNext | kDescIndirect | kDescWrite)) != static_cast<std::uint16_t>(direction) ||
           desc.len == 0)
         break;
-      std::uint8_t* data = window.translate(desc.addr, desc.len);
-      if (data == nullptr) [[unlikely]] {
-        window = vring_.memory->region_of(desc.addr);
-        data = window.translate(desc.addr, desc.len);
-        if (data == nullptr) break;
-      }
+      std::uint8_t* const data = vring_.memory->translate(desc.addr, desc.len, window);
+      if (data == nullptr) [[unlikely]]
+        break;
       found(Buffer{data, desc.addr, desc.len, id});
     }
     hint = window;

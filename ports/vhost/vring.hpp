@@ -25,10 +25,10 @@ struct alignas(8) RingPosition {
 };
 static_assert(sizeof(RingPosition) == 8);
 
-/// A chain that is given back to the driver.
+/// A chain that is given back to the driver; in order, it may stand for those before it as well.
 struct UsedChain {
   std::uint16_t id;           ///< split: index of the head descriptor; packed: the buffer id
-  std::uint16_t descriptors;  ///< packed: how many ring slots the chain takes; split: 1
+  std::uint16_t descriptors;  ///< places of the ring that are given back: packed: slots; split: chains
   std::uint32_t len;          ///< bytes written to it
 };
 
