@@ -25,6 +25,14 @@ int fail_with(const std::string& message) {
   return kReplayFailed;
 }
 
+/// Everything that is wrong with the inputs, a line each.
+using Errors = std::vector<std::string>;
+
+int fail_with(const Errors& errors) {
+  for (const std::string& error : errors) fail_with(error);
+  return kReplayFailed;
+}
+
 std::string file_of(const std::string& folder, const PortConfig& port) {
   return (fs::path(folder) / (port.name + ".pcap")).string();
 }
@@ -45,17 +53,20 @@ Expected<std::size_t> port_named(const std::string& name, const Config& config) 
                                           did_you_mean(name, names, there_are(names)))});
 }
 
-Expected<Inputs> open_inputs(const ReplayOptions& options, const Config& config) {
+tl::expected<Inputs, Errors> open_inputs(const ReplayOptions& options, const Config& config) {
   Inputs inputs;
+  Errors errors;
   for (const ReplayInput& input : options.inputs) {
     const auto port = port_named(input.port, config);
-    if (!port) return tl::unexpected(port.error());
+    if (!port) errors.push_back(port.error().message);
     auto capture = Capture::open(input.file);
-    if (!capture) return tl::unexpected(capture.error());
+    if (!capture) errors.push_back(capture.error().message);
+    if (!port || !capture) continue;
     for (const std::string& warning : capture->warnings()) fmt::print(stderr, "sluice: warning: {}\n", warning);
     inputs.captures.push_back(*std::move(capture));
     inputs.ports.push_back(*port);
   }
+  if (!errors.empty()) return tl::unexpected(std::move(errors));
   return inputs;
 }
 
@@ -148,7 +159,7 @@ Expected<void> check_expected(const std::string& folder, const Config& config) {
 
 int replay(const Config& config, const ReplayOptions& options) {
   auto inputs = open_inputs(options, config);
-  if (!inputs) return fail_with(inputs.error().message);
+  if (!inputs) return fail_with(inputs.error());
   if (const auto good = check_outputs(options, config); !good) return fail_with(good.error().message);
   if (!options.expect.empty()) {
     if (const auto good = check_expected(options.expect, config); !good) return fail_with(good.error().message);

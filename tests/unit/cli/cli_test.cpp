@@ -252,6 +252,21 @@ TEST(CliConfigTest, replay_says_all_that_is_wrong_too_and_exits_2) {
   EXPECT_THAT(outcome.err, HasSubstr(": 3 errors\n"));
 }
 
+TEST(CliConfigTest, replay_says_what_is_wrong_with_each_of_its_inputs) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "good.yaml";
+  std::ofstream(path) << "ports:\n  - {name: vm1, type: 'null'}\n";
+  const std::string none = directory / "none.pcap";
+  const std::string good = "vm1=" + none;
+  const std::string wrong = "vm2=" + none;
+  const Outcome outcome = sluice(
+      {"replay", path.c_str(), "--in", good.c_str(), "--in", wrong.c_str(), "--in", "vm9=x.pcap", "--out", "out"});
+  EXPECT_EQ(outcome.exit, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("--in vm2=…: " + path + " has no port of that name"));
+  EXPECT_THAT(outcome.err, HasSubstr("--in vm9=…: " + path + " has no port of that name"));
+  EXPECT_THAT(outcome.err, HasSubstr(none));
+}
+
 TEST(CliConfigTest, run_refuses_the_socket_of_a_port_as_its_own) {
   const TemporaryDirectory directory;
   const std::string path = directory / "good.yaml";
