@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "control/config/load.hpp"
+#include "control/config/socket_path.hpp"
 #include "control/log.hpp"
 #include "control/rules/format.hpp"
 #include "control/rules/parse.hpp"
@@ -199,6 +200,10 @@ Expected<PortId> Switch::Impl::open_port(const PortConfig& port) {
   adopt(added, std::move(*opened));
   added.port->activate();
   return id;
+}
+
+void Switch::reserve_control_socket(const std::string& path) {
+  impl_->ports.reserve(path_claim(path), "the control socket");
 }
 
 void Switch::delete_port(const std::string& name, Then<Expected<void>> then) {

@@ -103,6 +103,8 @@ class Switch {
   /// Takes up the guests' ports, with all that the worker before us has learnt, counted and been told, and starts to
   /// work. After an error, here and below, there is nothing to do but to destroy the switch.
   [[nodiscard]] Expected<void> take_up();
+  /// Whether there are ports that only one process can have.
+  [[nodiscard]] bool has_devices() const;
   /// What guests do not wait for: the ports that are devices, and what is looked after from time to time.
   [[nodiscard]] Expected<void> open_devices();
   /// Stops between two bursts, with no packet left in here: what guests send from now on waits in their rings. The
@@ -113,6 +115,8 @@ class Switch {
   void hurry(bool urgent);
   /// Once this worker is the one that goes on: ports that the one before had and this one has not are gone for good.
   void abandon_other_ports();
+  /// Where clients connect: no port that is added can be there.
+  void reserve_control_socket(const std::string& path);
   /// Shows the keeper that the control thread works, and how far the PMDs are.
   void beat() const;
 

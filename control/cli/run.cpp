@@ -17,6 +17,7 @@
 #include "control/cli/cli.hpp"
 #include "control/cli/commands.hpp"
 #include "control/config/load.hpp"
+#include "control/config/socket_path.hpp"
 #include "control/keeper/config_text.hpp"
 #include "control/keeper/keeper.hpp"
 #include "control/log.hpp"
@@ -67,7 +68,7 @@ Expected<Legacy> legacy(ServiceManager& manager) {
 
 /// The command line's socket instead of the configuration's, which was compared with the ports' own.
 Expected<void> take_socket(const std::string& socket, Config& config) {
-  const std::string claim = "path " + std::filesystem::path(socket).lexically_normal().string();
+  const std::string claim = path_claim(socket);
   for (const PortConfig& port : config.ports) {
     if (std::ranges::find(port.claims, claim) == port.claims.end()) continue;
     return tl::unexpected(

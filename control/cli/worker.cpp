@@ -22,6 +22,7 @@
 #include "control/cli/checked_config.hpp"
 #include "control/cli/cli.hpp"
 #include "control/cli/commands.hpp"
+#include "control/keeper/anchor.hpp"
 #include "control/keeper/config_text.hpp"
 #include "control/keeper/keeper_link.hpp"
 #include "control/keeper/stack_report.hpp"
@@ -72,6 +73,8 @@ class Worker {
 };
 
 Expected<void> Worker::run() {
+  // Of hugepages there are so many, and whoever was here before may still have some.
+  if (config_.memory.hugepages) link_.wait_until_alone();
   auto prepared = Switch::prepare(config_, loop_, link_);
   if (!prepared) return tl::unexpected(prepared.error());
   switch_ = std::move(*prepared);
@@ -90,10 +93,14 @@ Expected<void> Worker::run() {
   auto taken = switch_->take_up();
   ordinary_.apply(0);
   if (!taken) return taken;
-  if (auto opened = switch_->open_devices(); !opened) {
-    // Guests' ports go on with another worker: nothing of them may be put in order.
-    if (link_.restarts() > 0) switch_->park();
-    return opened;
+  link_.report(Saying::taken_up);
+  // Not, if the keeper has another command: that ends us.
+  if (!switch_->has_devices() || link_.wait_until_alone()) {
+    if (auto opened = switch_->open_devices(); !opened) {
+      // Guests' ports go on with another worker: nothing of them may be put in order.
+      if (link_.restarts() > 0) switch_->park();
+      return opened;
+    }
   }
   work();
   return {};
@@ -102,8 +109,9 @@ Expected<void> Worker::run() {
 void Worker::work() {
   Operations operations = operations_of(*switch_);
   operations.upgrade = [this](const auto& binary, auto patience, auto then) { upgrade(binary, patience, then); };
-  const RpcServer server(loop_, ListeningSocket::borrowed(link_.take(Kept::control_socket)),
-                         switch_methods(operations));
+  ListeningSocket socket = ListeningSocket::borrowed(link_.take(Kept::control_socket));
+  switch_->reserve_control_socket(socket.path());
+  const RpcServer server(loop_, std::move(socket), switch_methods(operations));
   loop_.watch(link_.fd(), EPOLLIN, [this](std::uint32_t) { obey(); });
   const auto beat = std::min<std::chrono::nanoseconds>(kLongestBeat, config_.recovery.hang_timeout / 16);
   switch_->beat();
@@ -193,6 +201,7 @@ int run(const std::string& path, std::uint32_t protocol, unsigned heartbeat) {
   const ports::UniqueFd text_fd(kWorkerConfigFd);
   for (const int fd : {kWorkerLinkFd, kWorkerStateFd, kWorkerConfigFd}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   ::prctl(PR_SET_NAME, "sluice-worker");
+  drop_anchor(ports::UniqueFd(kWorkerLifelineFd));
   if (protocol != kKeeperProtocol) {
     return refuse(link_fd.get(), fmt::format("the keeper that runs speaks version {} of the keeper's protocol, this "
                                              "program version {}: stop the switch, then start this one",

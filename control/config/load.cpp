@@ -13,6 +13,7 @@
 
 #include "control/config/load_port.hpp"
 #include "control/config/sections.hpp"
+#include "control/config/socket_path.hpp"
 #include "flowtable/flow_key.hpp"
 
 namespace sluice::control {
@@ -33,7 +34,7 @@ void compare_ports(const Config& config, const std::vector<Place>& places, Diagn
                                             found->second->label, diagnostics.where(found->second->mark)));
   };
   const Place control{"the control socket", {}};
-  taken.emplace("path " + std::filesystem::path(config.control_socket).lexically_normal().string(), &control);
+  taken.emplace(path_claim(config.control_socket), &control);
   for (std::size_t i = 0; i < config.ports.size(); ++i) {
     const PortConfig& port = config.ports[i];
     if (!port.name.empty()) take("name " + in_quotes(port.name), places[i]);

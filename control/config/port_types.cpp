@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <filesystem>
 
 #include <fmt/format.h>
 
@@ -21,7 +20,7 @@ void read_vhost_user(Mapping& keys, PortConfig& port) {
   VhostUserConfig vhost_user;
   if (keys.require("path", "path: /run/sluice/vm1.sock") != nullptr) {
     if (auto path = read_socket_path(keys, "path")) {
-      port.claims.push_back("path " + std::filesystem::path(*path).lexically_normal().string());
+      port.claims.push_back(path_claim(*path));
       vhost_user.path = std::move(*path);
     }
   }

@@ -2,6 +2,8 @@
 
 #include <sys/un.h>
 
+#include <filesystem>
+
 #include <fmt/format.h>
 
 namespace sluice::control {
@@ -26,6 +28,10 @@ std::optional<std::string> read_socket_path(Mapping& keys, std::string_view key)
     return std::nullopt;
   }
   return path;
+}
+
+std::string path_claim(std::string_view path) {
+  return "path " + std::filesystem::path(path).lexically_normal().string();
 }
 
 }  // namespace sluice::control

@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,8 +28,6 @@ constexpr milliseconds kStackPatience{200};
 /// For a worker that is told to stop to end. It takes a few tens of milliseconds, and seconds on a machine that has
 /// more to do than it can; one that is killed leaves its sockets behind.
 constexpr milliseconds kStopPatience{10'000};
-/// By then, another has followed a worker that died.
-constexpr milliseconds kBurial{300};
 /// For a worker that has been told to go to be running. It may have a lot of huge pages to clear; without any limit one
 /// that hangs before it has a heartbeat would hang for good.
 constexpr milliseconds kStartPatience{60'000};
@@ -56,10 +56,17 @@ Keeper::Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, 
   apply(socket);
 }
 
-Keeper::~Keeper() = default;
+Keeper::~Keeper() {
+  active_.reset();
+  other_.reset();
+  former_.clear();
+  // Their anchors are ending.
+  for (int i = 0; i < 100 && ::waitpid(-1, nullptr, WNOHANG) >= 0; ++i) ::usleep(1000);
+}
 
 int Keeper::run() {
   make_urgent(0);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // of anchors, whose worker is dead
   loop_.watch(signals_.get(), EPOLLIN, [this](std::uint32_t) {
     signalfd_siginfo info{};
     if (::read(signals_.get(), &info, sizeof info) != sizeof info) return;
@@ -97,6 +104,7 @@ std::unique_ptr<Keeper::Worker> Keeper::spawn(const Version& version) {
   for (const auto& [place, fd] : kept_.all()) {
     tell(*worker, {.saying = Saying::keep, .kind = place.kind, .slot = place.slot, .index = place.index}, {}, fd.get());
   }
+  if (is_alone()) command(*worker, Saying::alone);
   return worker;
 }
 
@@ -111,7 +119,7 @@ void Keeper::start_active() {
 }
 
 void Keeper::start_standby() {
-  if (!options_.recovery.standby || stopping_ || other_ != nullptr || active_ == nullptr) return;
+  if (!options_.recovery.standby || stopping_ || other_ != nullptr || active_ == nullptr || !is_alone()) return;
   other_ = spawn(version_);
   role_ = other_ == nullptr ? Other::none : Other::standby;
 }
@@ -124,8 +132,14 @@ void Keeper::promote() {
 }
 
 void Keeper::send_off() {
-  if (active_->ready) command_urgently(*active_, Saying::go);
+  if (active_->ready) tell_to_go(*active_);
   arm(start_timer_, kStartPatience, &Keeper::start_overdue);
+}
+
+void Keeper::tell_to_go(Worker& worker) {
+  worker.going = true;
+  command_urgently(worker, Saying::go);
+  if (is_alone()) command(worker, Saying::alone);
 }
 
 /// VMs wait from now on, and the worker is urgent until it lets that be.
@@ -143,11 +157,13 @@ void Keeper::start_overdue() {
 void Keeper::watch(Worker& worker) {
   loop_.watch(worker.process.socket(), EPOLLIN, [this, &worker](std::uint32_t events) { on_socket(worker, events); });
   loop_.watch(worker.process.pid_fd(), EPOLLIN, [this, &worker](std::uint32_t) { died(worker); });
+  loop_.watch(worker.process.lifeline(), 0, [this, &worker](std::uint32_t) { released(worker); });
 }
 
 void Keeper::unwatch(const Worker& worker) {
   loop_.unwatch(worker.process.socket());
   loop_.unwatch(worker.process.pid_fd());
+  loop_.unwatch(worker.process.lifeline());
   for (const ports::UniqueFd& pmd : worker.pmds) loop_.unwatch(pmd.get());
 }
 
@@ -178,9 +194,10 @@ void Keeper::handle(Worker& worker, Received& received) {
       return apply(received);
     case Saying::ready:
       worker.ready = true;
-      if (active) return command_urgently(worker, Saying::go);
+      if (active) return tell_to_go(worker);
       if (role_ == Other::candidate) candidate_ready();
       return follow_dying();
+    case Saying::taken_up: worker.taken_up = true; return let_go_of_former();
     case Saying::running: return now_running(worker);
     case Saying::refused: worker.why = std::move(received.text); return;
     case Saying::handed_over:
@@ -190,6 +207,7 @@ void Keeper::handle(Worker& worker, Received& received) {
       if (active) begin_upgrade(received);
       return;
     case Saying::go:
+    case Saying::alone:
     case Saying::hand_over:
     case Saying::resume:
     case Saying::leave:
@@ -207,7 +225,8 @@ void Keeper::apply(Received& received) {
 }
 
 void Keeper::now_running(Worker& worker) {
-  worker.running = true;
+  worker.taken_up = worker.running = true;
+  let_go_of_former();
   spdlog::debug("worker {} is running after {} ms", worker.process.pid(),
                 std::chrono::duration_cast<milliseconds>(Clock::now() - worker.started).count());
   if (&worker == other_.get()) {
@@ -241,31 +260,28 @@ void Keeper::adopt_settings(const Worker& worker) {
 void Keeper::died(Worker& worker) {
   // What it said before it died counts.
   read_from(worker);
-  unwatch(worker);
+  worker.dead = true;
+  loop_.unwatch(worker.process.socket());
+  loop_.unwatch(worker.process.pid_fd());
+  for (const ports::UniqueFd& pmd : worker.pmds) loop_.unwatch(pmd.get());
   const pid_t pid = worker.process.pid();
   const std::string end = worker.process.last_words();
   const std::string how =
       fmt::format("worker {} {}{}", pid, end, worker.why.empty() ? "" : fmt::format(": {}", worker.why));
   const bool well = worker.process.ended_well();
   const Clock::time_point started = worker.started;
-  const auto dying = std::ranges::find(dying_, &worker, &std::unique_ptr<Worker>::get);
-  if (dying != dying_.end()) {
+  if (std::ranges::find(former_, &worker, &std::unique_ptr<Worker>::get) != former_.end()) {
     spdlog::error("{}", how);
-    bury(std::move(*dying));
-    dying_.erase(dying);
   } else if (&worker == active_.get()) {
-    bury(std::move(active_));
+    former_.push_back(std::move(active_));
     active_died(how, well, started);
   } else {
     const std::string why = worker.why.empty() ? fmt::format("it {}", end) : worker.why;
-    bury(std::move(other_));
+    former_.push_back(std::move(other_));
     other_died(how, why, started);
   }
-}
-
-/// Later: what the kernel does then may take long, and whoever follows is waited for.
-void Keeper::bury(std::unique_ptr<Worker> dead) {
-  loop_.after(kBurial, [dead = std::shared_ptr<Worker>(std::move(dead))]() mutable { dead.reset(); });
+  if (worker.gone()) return bury(worker);
+  let_go_of_former();
 }
 
 void Keeper::active_died(const std::string& how, bool well, Clock::time_point started) {

@@ -59,8 +59,15 @@ class Keeper {
     unsigned heartbeat;
     Clock::time_point started = Clock::now();
     bool ready = false;
+    bool going = false;  ///< has been told to go
+    bool taken_up = false;
     bool running = false;
-    std::string why{};  ///< why it refused, or why it is being killed
+    bool dead = false;
+    bool released = false;    ///< and its anchor: nothing of what it had is in use
+    bool overlooked = false;  ///< nobody waits any more until it has
+    std::string why{};        ///< why it refused, or why it is being killed
+
+    [[nodiscard]] bool gone() const { return dead && released; }
   };
   enum class Other : std::uint8_t { none, standby, candidate, followed };
   enum class Stage : std::uint8_t { none, preparing, parking, taking_up, proving };
@@ -80,21 +87,30 @@ class Keeper {
   void handle(Worker& worker, Received& received);
   void apply(Received& received);
   void now_running(Worker& worker);
-  void watch_pmds(Worker& worker);
-  void pmd_ended(Worker& worker, int fd);
-  void follow_dying();
   void died(Worker& worker);
-  void bury(std::unique_ptr<Worker> dead);
   void active_died(const std::string& how, bool well, Clock::time_point started);
   void other_died(const std::string& how, const std::string& why, Clock::time_point started);
   void adopt_settings(const Worker& worker);
   void look();
   void kill_hung(const Standstill::Found& found, std::chrono::milliseconds patience);
   void send_off();
+  void tell_to_go(Worker& worker);
   void start_overdue();
   void stop(const char* signal);
   void remove_sockets() const;
   void arm(ports::EventLoop::TimerId& timer, std::chrono::milliseconds delay, void (Keeper::*then)());
+
+  // Workers that have died or are about to (keeper_dying.cpp).
+  void watch_pmds(Worker& worker);
+  void pmd_ended(Worker& worker, int fd);
+  void follow_dying();
+  void let_go_of_former();
+  void released(Worker& worker);
+  void bury(Worker& worker);
+  void release_overdue();
+  [[nodiscard]] bool is_alone() const;
+  void alone();
+  void reap_orphans() const;
 
   // An upgrade (keeper_upgrade.cpp).
   void begin_upgrade(const Received& request);
@@ -117,7 +133,7 @@ class Keeper {
 
   std::unique_ptr<Worker> active_;
   std::unique_ptr<Worker> other_;
-  std::vector<std::unique_ptr<Worker>> dying_;  ///< have been followed already
+  std::vector<std::unique_ptr<Worker>> former_;  ///< dead or dying
   Other role_ = Other::none;
   bool ever_running_ = false;
   bool stopping_ = false;
@@ -130,6 +146,7 @@ class Keeper {
   ports::EventLoop::TimerId standby_timer_ = 0;
   ports::EventLoop::TimerId kill_timer_ = 0;
   ports::EventLoop::TimerId start_timer_ = 0;
+  ports::EventLoop::TimerId release_timer_ = 0;
 
   Stage stage_ = Stage::none;
   std::optional<Version> next_;     ///< of the candidate

@@ -1,8 +1,12 @@
-// A worker that stands by follows one that is killed as soon as nothing of that one runs any more, and does not wait
-// until the kernel has taken it down.
+// What becomes of a worker that dies. One that stands by follows it as soon as nothing of it runs any more, before the
+// kernel has taken it down. Its memory is let go when guests have been taken up, or when nobody is about to do that:
+// who comes after needs its hugepages and devices, guests do not wait for that.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -10,9 +14,21 @@
 
 namespace sluice::control {
 
-/// A process that is killed has died when all that it had is taken down, which may take the kernel tens of
-/// milliseconds. None of its threads does anything any more long before: its PMDs, which never end by themselves, are
-/// gone at once (unless it dumps core, which they wait for).
+using std::chrono::milliseconds;
+
+namespace {
+
+/// By then, another has followed a worker that died.
+constexpr milliseconds kBurial{300};
+/// For the system to take down what a worker had. It does some gigabytes of memory in a second; closing a device takes
+/// its time too.
+constexpr milliseconds kReleasePatience{5000};
+
+}  // namespace
+
+/// A process that is killed has died when each of its threads has had its turn on a core. None of them does anything
+/// any more long before: its PMDs, which never end by themselves, are gone at once (unless it dumps core, which they
+/// wait for).
 void Keeper::watch_pmds(Worker& worker) {
   worker.pmds.clear();
   for (const auto& pmd : shared_->heartbeats[worker.heartbeat].pmds) {
@@ -40,8 +56,72 @@ void Keeper::follow_dying() {
   loop_.unwatch(worker.process.socket());
   const std::string how = fmt::format("worker {} is dying", worker.process.pid());
   const Clock::time_point started = worker.started;
-  dying_.push_back(std::move(active_));
+  former_.push_back(std::move(active_));
   active_died(how, false, started);
+}
+
+void Keeper::let_go_of_former() {
+  const auto is_awaited = [](const std::unique_ptr<Worker>& worker) {
+    return worker != nullptr && worker->going && !worker->taken_up;
+  };
+  if (is_alone() || is_awaited(active_) || is_awaited(other_)) return;
+  for (const std::unique_ptr<Worker>& worker : former_) worker->process.let_go();
+  if (release_timer_ == 0) arm(release_timer_, kReleasePatience, &Keeper::release_overdue);
+}
+
+void Keeper::released(Worker& worker) {
+  loop_.unwatch(worker.process.lifeline());
+  worker.released = true;
+  if (worker.gone()) bury(worker);
+  if (is_alone()) alone();
+}
+
+void Keeper::bury(Worker& worker) {
+  unwatch(worker);
+  // Later: what the kernel does when it is reaped may take long, and whoever follows is waited for.
+  loop_.after(kBurial, [this] {
+    std::erase_if(former_, [](const auto& former) { return former->gone(); });
+    reap_orphans();
+  });
+}
+
+/// Whoever follows has waited long enough.
+void Keeper::release_overdue() {
+  for (const std::unique_ptr<Worker>& worker : former_) {
+    if (worker->released || std::exchange(worker->overlooked, true)) continue;
+    spdlog::warn("worker {}: {} ms after its death the system has not yet taken down all that it had",
+                 worker->process.pid(), kReleasePatience.count());
+  }
+  alone();
+}
+
+/// Whether nothing is left of workers before the one that there is.
+bool Keeper::is_alone() const {
+  return std::ranges::all_of(former_, [](const auto& worker) { return worker->released || worker->overlooked; });
+}
+
+void Keeper::alone() {
+  loop_.cancel(std::exchange(release_timer_, 0));
+  if (stopping_) return;
+  for (Worker* worker : {active_.get(), other_.get()}) {
+    if (worker != nullptr && !worker->running) command(*worker, Saying::alone);
+  }
+  if (active_ != nullptr && active_->running && stage_ == Stage::none) start_standby();
+}
+
+/// Anchors of workers that are dead. Those of workers are for died().
+void Keeper::reap_orphans() const {
+  const auto is = [](const std::unique_ptr<Worker>& worker, pid_t pid) {
+    return worker != nullptr && worker->process.pid() == pid;
+  };
+  siginfo_t ended{};
+  while (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0) {
+    const pid_t pid = ended.si_pid;
+    const bool former = std::ranges::any_of(former_, [&](const auto& worker) { return is(worker, pid); });
+    if (former || is(active_, pid) || is(other_, pid)) return;
+    ::waitpid(pid, nullptr, 0);
+    ended = {};
+  }
 }
 
 }  // namespace sluice::control

@@ -73,7 +73,7 @@ void KeeperLink::give_up(unsigned slot) {
 
 void KeeperLink::catch_up() {
   if (!socket_) return;
-  while (auto command = take_command(false)) commands_.push_back(std::move(*command));
+  while (hear(false)) continue;
 }
 
 void KeeperLink::send(const Message& message, std::string_view text, int fd) {
@@ -97,18 +97,32 @@ UniqueFd KeeperLink::take_at(std::uint32_t slot, Kept kind, unsigned index) cons
 }
 
 tl::expected<KeeperLink::Command, Nothing> KeeperLink::next(bool wait) {
-  if (commands_.empty()) return take_command(wait);
+  while (commands_.empty()) {
+    if (const auto heard = hear(wait); !heard) return tl::unexpected(heard.error());
+  }
   Command first = std::move(commands_.front());
   commands_.pop_front();
   return first;
 }
 
-tl::expected<KeeperLink::Command, Nothing> KeeperLink::take_command(bool wait) {
-  for (;;) {
-    auto received = receive_message(socket_.get(), wait);
-    if (!received) return tl::unexpected(received.error());
-    if (!inherited_.apply(*received)) return Command{received->message.saying, std::move(received->text)};
+bool KeeperLink::wait_until_alone() {
+  if (!socket_) return true;
+  while (!alone_ && commands_.empty()) {
+    if (!hear(true)) return false;
   }
+  return alone_;
+}
+
+/// Takes one message of the keeper's.
+tl::expected<void, Nothing> KeeperLink::hear(bool wait) {
+  auto received = receive_message(socket_.get(), wait);
+  if (!received) return tl::unexpected(received.error());
+  if (inherited_.apply(*received)) return {};
+  alone_ = received->message.saying == Saying::alone || (alone_ && received->message.saying != Saying::go);
+  if (received->message.saying != Saying::alone) {
+    commands_.push_back({received->message.saying, std::move(received->text)});
+  }
+  return {};
 }
 
 }  // namespace sluice::control

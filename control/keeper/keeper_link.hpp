@@ -67,6 +67,9 @@ class KeeperLink {
   /// Takes what the keeper has said, up to and with the next command; nothing if none has come yet. What it says of
   /// kept descriptors is taken care of in here.
   [[nodiscard]] tl::expected<Command, Nothing> receive() { return next(false); }
+  /// Waits until nothing is left of workers that have died, no hugepages and no devices; false if a command comes
+  /// first. What it finds is true until go.
+  bool wait_until_alone();
   /// Waits for the next command; Nothing::ever: the keeper is gone.
   [[nodiscard]] tl::expected<Command, Nothing> wait() { return next(true); }
   void report(Saying saying, std::string_view text = {}, std::uint32_t index = 0) {
@@ -88,7 +91,7 @@ class KeeperLink {
   void forget_at(std::uint32_t slot, Kept kind, unsigned index);
   [[nodiscard]] ports::UniqueFd take_at(std::uint32_t slot, Kept kind, unsigned index) const;
   [[nodiscard]] tl::expected<Command, Nothing> next(bool wait);
-  [[nodiscard]] tl::expected<Command, Nothing> take_command(bool wait);
+  [[nodiscard]] tl::expected<void, Nothing> hear(bool wait);
 
   ports::UniqueFd socket_;
   SharedMemory shared_;
@@ -98,6 +101,7 @@ class KeeperLink {
   std::map<unsigned, std::unique_ptr<SlotEstate>> estates_;
   PortSlots slots_;
   std::uint64_t restarts_ = 0;
+  bool alone_ = false;
 };
 
 }  // namespace sluice::control

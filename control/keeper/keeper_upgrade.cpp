@@ -75,7 +75,7 @@ void Keeper::handed_over() {
   }
   stage_ = Stage::taking_up;
   arm(stage_timer_, kTakeUpPatience, &Keeper::overdue);
-  command_urgently(*other_, Saying::go);
+  tell_to_go(*other_);
 }
 
 /// A step has taken too long.

@@ -13,11 +13,13 @@ bool Keepsakes::apply(Received& received) {
     case Saying::forget: kept_.erase({m.slot, m.kind, m.index}); return true;
     case Saying::forget_slot: forget_slot(m.slot); return true;
     case Saying::ready:
+    case Saying::taken_up:
     case Saying::running:
     case Saying::refused:
     case Saying::handed_over:
     case Saying::wants_upgrade:
     case Saying::go:
+    case Saying::alone:
     case Saying::hand_over:
     case Saying::resume:
     case Saying::leave:

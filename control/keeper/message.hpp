@@ -17,7 +17,7 @@
 
 namespace sluice::control {
 
-inline constexpr std::uint32_t kKeeperProtocol = 1;
+inline constexpr std::uint32_t kKeeperProtocol = 2;
 
 /// What a kept descriptor is. The first are those of ports::vhost::Heirloom, in its order, of a port's slot.
 enum class Kept : std::uint8_t {
@@ -41,12 +41,14 @@ enum class Saying : std::uint8_t {
   forget_slot,  ///< slot: all of it
   // A worker reports.
   ready,          ///< all is done that can be done before go; text: its version
-  running,        ///< it has taken up the ports, and from now on has a heartbeat
+  taken_up,       ///< guests are served
+  running,        ///< it works, and from now on has a heartbeat
   refused,        ///< it ends; text: why, as it has told already
   handed_over,    ///< its PMDs are parked at a burst's end
   wants_upgrade,  ///< text: what UpgradeRequest says
   // The keeper commands.
-  go,         ///< take up the ports
+  alone,      ///< nothing is left of workers that have died: what they had is free. To be said anew after go
+  go,         ///< take up the ports, and those that are devices when alone
   hand_over,  ///< park, report, and wait for resume or leave
   resume,     ///< the other has not come up: go on
   leave,      ///< the other has: end, and touch nothing

@@ -2,16 +2,19 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -28,11 +31,24 @@ tl::unexpected<Error> failed(const char* what) {
 /// PIDFD_THREAD, which the kernel's headers of Debian 12 do not know yet.
 constexpr unsigned kOfThread = O_EXCL;
 
+struct SocketPair {
+  UniqueFd ours, theirs;
+
+  static std::optional<SocketPair> create(int type) {
+    std::array<int, 2> pair{};
+    if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair.data()) != 0) return {};
+    return SocketPair{UniqueFd(pair[0]), UniqueFd(pair[1])};
+  }
+};
+
+/// For the kernel to take down the memory of a process, which it does some gigabytes of in a second.
+constexpr int kReleasePatienceMs = 5000;
+
 /// Above all numbers that the child is to find something at.
 int out_of_the_way(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }
 
 /// In the child. Only what may be called between fork and exec.
-[[noreturn]] void become_worker(const std::array<int, 3>& given, int program, const char* path, char* const* arguments,
+[[noreturn]] void become_worker(const std::array<int, 4>& given, int program, const char* path, char* const* arguments,
                                 pid_t keeper, const Scheduling& ordinary) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ordinary.apply(0);                      // the keeper is urgent
@@ -64,14 +80,14 @@ Expected<Binary> Binary::open(const std::string& path) {
 Binary Binary::duplicate() const { return {path, UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0))}; }
 
 Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
-  std::array<int, 2> pair{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) return failed("socketpair");
-  UniqueFd ours(pair[0]);
-  const UniqueFd theirs(pair[1]);
-  const std::array<UniqueFd, 3> moved{UniqueFd(out_of_the_way(theirs.get())), UniqueFd(out_of_the_way(start.state)),
-                                      UniqueFd(out_of_the_way(start.config))};
+  auto link = SocketPair::create(SOCK_SEQPACKET);
+  auto lifeline = SocketPair::create(SOCK_STREAM);
+  if (!link || !lifeline) return failed("socketpair");
+  const std::array<UniqueFd, 4> moved{UniqueFd(out_of_the_way(link->theirs.get())),
+                                      UniqueFd(out_of_the_way(start.state)), UniqueFd(out_of_the_way(start.config)),
+                                      UniqueFd(out_of_the_way(lifeline->theirs.get()))};
   const UniqueFd program(out_of_the_way(start.binary.fd.get()));
-  if (!moved[0] || !moved[1] || !moved[2] || !program) return failed("dup");
+  if (!program || !std::ranges::all_of(moved, [](const UniqueFd& fd) { return bool(fd); })) return failed("dup");
 
   std::vector<std::string> words{"sluice",      "worker",
                                  "--protocol",  std::to_string(kKeeperProtocol),
@@ -81,7 +97,7 @@ Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
   arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
-  const std::array<int, 3> given{moved[0].get(), moved[1].get(), moved[2].get()};
+  const std::array<int, 4> given{moved[0].get(), moved[1].get(), moved[2].get(), moved[3].get()};
 
   const pid_t keeper = ::getpid();
   const pid_t pid = ::fork();
@@ -96,7 +112,7 @@ Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
     return error;
   }
   ::fcntl(pid_fd.get(), F_SETFD, FD_CLOEXEC);
-  return WorkerProcess(pid, std::move(pid_fd), std::move(ours), start.scheduling);
+  return WorkerProcess(pid, std::move(pid_fd), std::move(link->ours), std::move(lifeline->ours), start.scheduling);
 }
 
 WorkerProcess::~WorkerProcess() {
@@ -106,8 +122,13 @@ WorkerProcess::~WorkerProcess() {
   const Scheduling before = Scheduling::of(0);
   ordinary_.apply(0);
   ::waitpid(pid_, nullptr, 0);
+  let_go();
+  pollfd gone{lifeline_.get(), 0, 0};
+  ::poll(&gone, 1, kReleasePatienceMs);
   before.apply(0);
 }
+
+void WorkerProcess::let_go() const { ::shutdown(lifeline_.get(), SHUT_WR); }
 
 void WorkerProcess::send(const Message& message, std::string_view text, int fd) {
   if (waiting_.empty()) {

@@ -30,6 +30,7 @@ struct Binary {
 inline constexpr int kWorkerLinkFd = 3;
 inline constexpr int kWorkerStateFd = 4;
 inline constexpr int kWorkerConfigFd = 5;
+inline constexpr int kWorkerLifelineFd = 6;
 
 class WorkerProcess {
  public:
@@ -44,12 +45,16 @@ class WorkerProcess {
   [[nodiscard]] static Expected<WorkerProcess> start(const Start& start);
   WorkerProcess(WorkerProcess&&) = default;
   WorkerProcess& operator=(WorkerProcess&&) = default;
-  /// Kills it if it still is there, and waits until it has gone.
+  /// Kills it if it still is there, and waits until nothing is left of it.
   ~WorkerProcess();
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int pid_fd() const { return pid_fd_.get(); }  ///< readable when it has died
   [[nodiscard]] int socket() const { return socket_.get(); }
+  /// Hung up when its anchor has gone; see anchor.hpp.
+  [[nodiscard]] int lifeline() const { return lifeline_.get(); }
+  /// Lets its anchor go.
+  void let_go() const;
   /// A descriptor that is readable when this thread of the process (not its first) has ended; empty if there is no such
   /// thread, or the kernel cannot tell (before Linux 6.9).
   [[nodiscard]] ports::UniqueFd thread_fd(int thread) const;
@@ -72,12 +77,18 @@ class WorkerProcess {
     std::string text;
     ports::UniqueFd fd;
   };
-  WorkerProcess(pid_t pid, ports::UniqueFd pid_fd, ports::UniqueFd socket, const Scheduling& ordinary)
-      : pid_(pid), pid_fd_(std::move(pid_fd)), socket_(std::move(socket)), ordinary_(ordinary) {}
+  WorkerProcess(pid_t pid, ports::UniqueFd pid_fd, ports::UniqueFd socket, ports::UniqueFd lifeline,
+                const Scheduling& ordinary)
+      : pid_(pid),
+        pid_fd_(std::move(pid_fd)),
+        socket_(std::move(socket)),
+        lifeline_(std::move(lifeline)),
+        ordinary_(ordinary) {}
 
   pid_t pid_;
   ports::UniqueFd pid_fd_;  ///< empty once moved from
   ports::UniqueFd socket_;
+  ports::UniqueFd lifeline_;
   Scheduling ordinary_;  ///< as the keeper was before it was urgent
   std::deque<Waiting> waiting_;
   bool ended_well_ = false;

@@ -69,6 +69,14 @@ tl::expected<Listens, int> listener_at(const sockaddr_un& address) {
   return known && ::kill(owner.pid, 0) != 0 && errno == ESRCH ? Listens::remains : Listens::somebody;
 }
 
+/// Where a socket listens; empty if it does not.
+std::string path_of(int fd) {
+  sockaddr_un address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  return address.sun_path;
+}
+
 /// Takes away what is at the path, if it is a socket that nobody listens on.
 Expected<void> clear(const std::string& path, const sockaddr_un& address) {
   struct stat status {};
@@ -129,12 +137,14 @@ Expected<ListeningSocket> ListeningSocket::open(const std::string& path) {
   return socket;
 }
 
+ListeningSocket ListeningSocket::borrowed(ports::UniqueFd fd) {
+  std::string path = path_of(fd.get());
+  return {fd.release(), std::move(path)};
+}
+
 Expected<ListeningSocket> ListeningSocket::open_or_adopt(ports::UniqueFd fd, const std::string& path) {
-  sockaddr_un address{};
-  socklen_t size = sizeof address;
   struct stat status {};
-  if (fd && ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0 && path == address.sun_path &&
-      ::lstat(path.c_str(), &status) == 0) {
+  if (fd && path == path_of(fd.get()) && ::lstat(path.c_str(), &status) == 0) {
     ListeningSocket socket(fd.release(), path);
     socket.device_ = status.st_dev;
     socket.inode_ = status.st_ino;

@@ -22,7 +22,7 @@ class ListeningSocket {
   /// The file stays when this goes.
   void leave_file() { inode_ = 0; }
   /// One whose file is another's to remove.
-  [[nodiscard]] static ListeningSocket borrowed(ports::UniqueFd fd) { return {fd.release(), {}}; }
+  [[nodiscard]] static ListeningSocket borrowed(ports::UniqueFd fd);
 
   ListeningSocket(ListeningSocket&& other) noexcept;
   ListeningSocket& operator=(ListeningSocket&&) = delete;

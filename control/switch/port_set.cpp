@@ -12,6 +12,12 @@ namespace sluice::control {
 using flowtable::PortId;
 
 Expected<void> PortSet::check(const PortConfig& config) const {
+  for (const std::string& claim : config.claims) {
+    const auto found = reserved_.find(claim);
+    if (found == reserved_.end()) continue;
+    return tl::unexpected(
+        Error{fmt::format("port '{}': {} is {}; right is another", config.name, claim, found->second)});
+  }
   for (const SwitchPort& port : ports_) {
     if (port.config.name == config.name) {
       return tl::unexpected(Error{fmt::format("port '{}': there is a port of this name already", config.name)});

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -26,6 +27,8 @@ struct SwitchPort {
 
 class PortSet {
  public:
+  /// No port can have what the switch itself claims, in the words of PortConfig::claims; `what` it is.
+  void reserve(const std::string& claim, const std::string& what) { reserved_[claim] = what; }
   /// An error if the name, or anything the port claims, is taken.
   [[nodiscard]] Expected<void> check(const PortConfig& config) const;
   SwitchPort& add(flowtable::PortId id, const PortConfig& config, std::unique_ptr<ports::Port> port);
@@ -44,6 +47,7 @@ class PortSet {
 
  private:
   std::vector<SwitchPort> ports_;
+  std::map<std::string, std::string> reserved_;
   std::set<flowtable::PortId> leaving_;
 };
 

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "control/log.hpp"
@@ -24,6 +26,10 @@ namespace {
 /// seen what is left of ports that went.
 constexpr milliseconds kStallCheck{20};
 constexpr milliseconds kLeavingCheck{200};
+
+/// For devices of a worker before us to be free, and how often that is tried.
+constexpr milliseconds kDevicePatience{500};
+constexpr milliseconds kDeviceLook{25};
 
 template <typename T>
 T random_secret() {
@@ -189,11 +195,18 @@ void Switch::Impl::drop_unopened() {
   }
 }
 
-/// Of those there are none that could be shared with another worker: they are opened when that has let go of them.
+/// Of those there are none that could be shared with another worker: they are opened when that has let go of them. Some
+/// the kernel gives back a while later (a queue of af_xdp: its buffers are released by a work queue).
 Expected<void> Switch::Impl::open_ethdevs() {
+  const auto deadline = std::chrono::steady_clock::now() + (link.restarts() > 0 ? kDevicePatience : milliseconds(0));
   for (SwitchPort& port : ports.all()) {
     if (port.config.vhost_user) continue;
     auto opened = open_ethdev(port.config, host, port_pools);
+    while (!opened && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(kDeviceLook);
+      port_pools.collect(host.wait_for_pmds);
+      opened = open_ethdev(port.config, host, port_pools);
+    }
     if (opened) {
       adopt(port, std::move(*opened));
       port.in_use = true;
@@ -247,6 +260,10 @@ Expected<void> Switch::take_up() {
   impl_->pmds.use(impl_->ports.queues());
   impl_->pmds.start_threads();
   return {};
+}
+
+bool Switch::has_devices() const {
+  return std::ranges::any_of(impl_->ports.all(), [](const SwitchPort& port) { return !port.config.vhost_user; });
 }
 
 Expected<void> Switch::open_devices() {

@@ -160,6 +160,13 @@ tl::expected<void, std::string> EthdevPort::configure() {
 }
 
 tl::expected<void, std::string> EthdevPort::set_up_queues() {
+  const XdpSockets before = XdpSockets::open_now();
+  auto done = set_up_each_queue();
+  xdp_sockets_ = XdpSockets::open_now().without(before);
+  return done;
+}
+
+tl::expected<void, std::string> EthdevPort::set_up_each_queue() {
   std::uint16_t rx_size = options_.queue_size;
   std::uint16_t tx_size = options_.queue_size;
   if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(device_, &rx_size, &tx_size); error != 0) {
@@ -227,6 +234,7 @@ EthdevPort::~EthdevPort() {
   if (started_) static_cast<void>(rte_eth_dev_stop(device_));
   static_cast<void>(rte_eth_dev_close(device_));
   static_cast<void>(rte_dev_remove(device));
+  xdp_sockets_.close();
   if (pool_ != nullptr) options_.pools->retire(pool_);
 }
 

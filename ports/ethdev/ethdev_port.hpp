@@ -12,6 +12,7 @@
 #include "ports/ethdev/ethdev_queue.hpp"
 #include "ports/ethdev/pacer.hpp"
 #include "ports/ethdev/peer_socket.hpp"
+#include "ports/ethdev/xdp_sockets.hpp"
 #include "ports/event_loop.hpp"
 #include "ports/port.hpp"
 #include "ports/port_pools.hpp"
@@ -51,6 +52,7 @@ class EthdevPort final : public Port {
   [[nodiscard]] tl::expected<void, std::string> check_mtu() const;
   [[nodiscard]] tl::expected<void, std::string> configure();
   [[nodiscard]] tl::expected<void, std::string> set_up_queues();
+  [[nodiscard]] tl::expected<void, std::string> set_up_each_queue();
   [[nodiscard]] tl::expected<void, std::string> start();
   void make_pacers();
 
@@ -64,6 +66,7 @@ class EthdevPort final : public Port {
   std::uint16_t device_ = kNoDevice;  ///< DPDK's port id
   bool started_ = false;              ///< if not, it has no queues: its peer is awaited
   rte_mempool* pool_ = nullptr;       ///< the port's own, of options_.pools
+  XdpSockets xdp_sockets_;            ///< its queues', if it is of AF_XDP
   std::string driver_;
   TxCapabilities tx_;
   bool chains_ = false;  ///< it sends frames of more than one mbuf

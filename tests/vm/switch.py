@@ -135,3 +135,20 @@ class Switch(Program):
         if kind is None and not self.killed:
             assert was_running, f"the switch had ended by itself with {code}:\n{self.log()[-4000:]}"
             assert code == 0, f"asked to end, the switch returned {code}:\n{self.log()[-4000:]}"
+
+
+def wait_standby(switch: Switch) -> None:
+    """Until another worker is ready: it has a thread for its PMD."""
+    def ready():
+        children = pathlib.Path(f"/proc/{switch.pid}/task/{switch.pid}/children").read_text().split()
+        others = [int(child) for child in children if int(child) != switch.worker_pid]
+        with contextlib.suppress(OSError, ValueError):
+            return any(pmd_of(pid) for pid in others)
+    wait_until(ready, "another worker stands by", 30)
+
+
+def pmd_of(pid: int) -> int:
+    """The thread of a worker's only PMD."""
+    (pmd,) = [thread for thread in os.listdir(f"/proc/{pid}/task")
+              if pathlib.Path(f"/proc/{pid}/task/{thread}/comm").read_text() == "pmd-1\n"]
+    return int(pmd)

@@ -109,6 +109,14 @@ def test_a_port_is_added_and_deleted_under_traffic(busy):
     assert again.returncode != 0 and "vm3" in again.stderr
 
 
+@pytest.mark.parametrize("mode", ["server", "client"])
+def test_no_port_is_added_at_the_control_socket(busy, mode):
+    before = busy.ports().keys()
+    refused = busy.cli("port", "add", "name=vm3", "type=vhost-user", f"path={busy.socket}", f"mode={mode}", check=False)
+    assert refused.returncode == 1 and f"port 'vm3': path {busy.socket} is the control socket; right is another" in refused.stderr
+    assert busy.ports().keys() == before
+
+
 def test_stats_are_cleared_and_the_fdb_flushed(busy):
     busy.vm.stop_forwarding()
     busy.vm.take_what_is_left()

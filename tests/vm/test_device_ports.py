@@ -13,7 +13,7 @@ from scapy.all import Ether, PcapReader, wrpcap
 
 from namespaces import on_veth
 from process import wait_until
-from switch import Switch
+from switch import Switch, wait_standby
 from testpmd import TestpmdVm
 
 HOST = "02:00:00:00:02:01"  # eth0 of namespace 1
@@ -140,6 +140,36 @@ def test_hosts_behind_af_xdp_and_af_packet_ping_each_other(place):
             n2.address("10.0.0.2/24")
             n1.wait_pings("10.0.0.2")
             assert n1.pings("10.0.0.2") == 3 and n2.pings("10.0.0.1") == 3
+
+
+def test_an_af_xdp_port_is_deleted_and_added_again(place):
+    with on_veth(1) as n1, on_veth(2) as n2:
+        with Switch(place, {"ports": [{"name": "host", "type": "af_packet", "interface": n2.far}]}) as switch:
+            switch.wait_ready()
+            n1.address("10.0.0.1/24")
+            n2.address("10.0.0.2/24")
+            for _ in range(3):
+                switch.cli("port", "add", "name=xdp", "type=af_xdp", f"interface={n1.far}")
+                n1.wait_pings("10.0.0.2")
+                switch.cli("port", "del", "xdp")
+
+
+@pytest.mark.parametrize("how", ["standby", "crash", "upgrade"])
+def test_devices_go_over_to_the_next_worker(place, how):
+    """Which takes them up when they are free: an af_xdp queue is one process's."""
+    with on_veth(1) as n1, on_veth(2) as n2:
+        with Switch(place, {"ports": [{"name": "xdp", "type": "af_xdp", "interface": n1.far},
+                                      {"name": "host", "type": "af_packet", "interface": n2.far}], "recovery": {"standby": how == "standby"}}) as switch:
+            switch.wait_ready()
+            n1.address("10.0.0.1/24")
+            n2.address("10.0.0.2/24")
+            for count in range(1, 4):
+                if how == "standby":
+                    wait_standby(switch)
+                switch.cli("upgrade") if how == "upgrade" else switch.kill_worker()
+                assert switch.rpc("status")["restarts"] == count, f"a worker could not begin:\n{switch.log()}"
+                n1.wait_pings("10.0.0.2")
+            assert switch.log().count("the one that stands by takes over") == (3 if how == "standby" else 0), switch.log()
 
 
 def test_a_ring_gives_back_what_it_is_given_in_order(place):

@@ -19,7 +19,7 @@ import pytest
 import hugepages
 import vmgen
 from process import wait_until
-from switch import BINARY, Switch, vhost_port
+from switch import BINARY, Switch, pmd_of, vhost_port, wait_standby
 from vmgen import Vmgen
 
 RATE, SOAK_RATE = 2_000, 20_000  # frames a second from each VM: rings hold what comes in half a second, and in 50 ms
@@ -162,23 +162,6 @@ def test_a_worker_that_stands_by_takes_over(place, times, figures, kind):
         assert total["duplicated"] <= at_most_duplicated(kind, kills), total
         assert "takes over" in t.switch.log()
         figures.outages(f"kill -9 with standby, {kind}", t.outages(), total)
-
-
-def wait_standby(switch: Switch) -> None:
-    """Until another worker is ready: it has a thread for its PMD."""
-    def ready():
-        children = pathlib.Path(f"/proc/{switch.pid}/task/{switch.pid}/children").read_text().split()
-        others = [int(child) for child in children if int(child) != switch.worker_pid]
-        with contextlib.suppress(OSError, ValueError):
-            return any(pmd_of(pid) for pid in others)
-    wait_until(ready, "another worker stands by", 30)
-
-
-def pmd_of(pid: int) -> int:
-    """The thread of a worker's only PMD."""
-    (pmd,) = [thread for thread in os.listdir(f"/proc/{pid}/task")
-              if pathlib.Path(f"/proc/{pid}/task/{thread}/comm").read_text() == "pmd-1\n"]
-    return int(pmd)
 
 
 SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000  # ptrace(2), waitpid(2)

@@ -5,9 +5,11 @@ import os
 import socket
 import struct
 import sys
+import threading
 import time
 
-KEEP, FORGET, FORGET_SLOT, READY, RUNNING, REFUSED, HANDED_OVER, WANTS_UPGRADE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED = range(1, 15)
+(KEEP, FORGET, FORGET_SLOT, READY, TAKEN_UP, RUNNING, REFUSED, HANDED_OVER, WANTS_UPGRADE,
+ ALONE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED) = range(1, 17)
 NO_SLOT = 0xFFFFFFFF
 CONNECTION, KICK, CONTROL_SOCKET = 1, 4, 64
 HEARTBEATS, HEARTBEAT_BYTES = 32, 24 + 64 * 16
@@ -16,6 +18,8 @@ link = socket.socket(fileno=3)
 shared = mmap.mmap(4, 4096)
 mine = HEARTBEATS + int(sys.argv[sys.argv.index("--heartbeat") + 1]) * HEARTBEAT_BYTES
 kept = {}
+alone = threading.Event()
+gone = threading.Event()  # when it has been told to go
 
 
 def say(saying, text="", slot=NO_SLOT, kind=0, index=0, fd=None):
@@ -37,8 +41,22 @@ def hear():
         elif saying == FORGET_SLOT:
             for place in [place for place in kept if place[0] == slot]:
                 kept.pop(place)
+        elif saying == ALONE:
+            alone.set()
         else:
+            if saying == GO:
+                alone.clear()
+                gone.set()
             return saying, packet[12:].decode()
+
+
+def listen():
+    """From now on another thread does."""
+    def hear_all():
+        while True:
+            hear()
+    threading.Thread(target=hear_all, daemon=True).start()
+    return True
 
 
 def note(*words):

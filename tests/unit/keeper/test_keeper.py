@@ -1,5 +1,6 @@
 """The keeper, with workers that are scripts: what it holds, and how it follows workers that end in every way."""
 
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -336,3 +337,92 @@ until_told_to_end()
         keeper.waits_for(r"worker variables \[\]")
         assert keeper.ends() == 0
     waits(lambda: manager.heard("STOPPING=1"), "the service manager hears that it stops")
+
+
+# A process that still has what a dead worker had: it is let go when the keeper shuts the lifeline down, and takes its time.
+ANCHOR = """
+def anchored():
+    if os.fork() == 0:
+        lifeline = socket.socket(fileno=6)
+        lifeline.recv(1)
+        note("is let go")
+        while not os.path.exists("{release}"): time.sleep(0.01)
+        os._exit(0)
+"""
+
+
+def children_of(keeper: Keeper) -> list[int]:
+    return [int(pid) for pid in pathlib.Path(f"/proc/{keeper.child.pid}/task/{keeper.child.pid}/children").read_text().split()]
+
+
+def test_what_a_dead_worker_had_is_let_go_when_guests_have_been_taken_up(tmp_path):
+    release, take = tmp_path / "release", tmp_path / "take"
+    with Keeper(tmp_path, ANCHOR.format(release=release) + f"""
+say(READY, '1')
+note("is ready")
+assert hear()[0] == GO
+settings(standby=1)
+if first():
+    anchored()
+    note("alone", alone.wait(20) if listen() else None)
+    say(RUNNING); beat()
+note("goes")
+while not os.path.exists("{take}"): time.sleep(0.01)
+say(TAKEN_UP)
+listen()
+note("knows that it is alone", alone.wait(20))
+say(RUNNING); beat()
+""") as keeper:
+        keeper.waits_for("worker alone True")
+        keeper.waits_for("(?s)(worker is ready.*){2}")
+        os.kill(children_of(keeper)[0], signal.SIGKILL)
+        keeper.waits_for("the one that stands by takes over(?s:.*)worker goes")
+        assert "is let go" not in keeper.log()
+        take.touch()
+        keeper.waits_for("worker is let go")
+        assert "knows that it is alone" not in keeper.log()
+        release.touch()
+        keeper.waits_for("worker knows that it is alone True")
+        waits(lambda: len(children_of(keeper)) == 2, "the dead are buried, and another stands by")
+
+
+def test_what_a_dead_worker_had_is_let_go_at_once_when_nobody_is_ready(tmp_path):
+    release = tmp_path / "release"
+    with Keeper(tmp_path, ANCHOR.format(release=release) + """
+listen()
+if first():
+    anchored()
+    say(READY, '1'); gone.wait(20)
+    say(RUNNING)
+    os.kill(os.getpid(), 9)
+note("follows, alone", alone.is_set())
+note("is alone", alone.wait(20))
+say(READY, '1'); gone.wait(20)
+note("goes, alone", alone.wait(20))
+say(RUNNING); beat()
+""") as keeper:
+        keeper.waits_for("worker is let go")
+        keeper.waits_for("worker follows, alone False")
+        assert "is alone" not in keeper.log()
+        release.touch()
+        keeper.waits_for("worker is alone True")
+        keeper.waits_for("worker goes, alone True")
+        waits(lambda: len(children_of(keeper)) == 1, "the dead are buried")
+
+
+def test_a_worker_that_is_never_all_gone_is_not_waited_for_for_ever(tmp_path):
+    release = tmp_path / "release"
+    with contextlib.ExitStack() as at_end, Keeper(tmp_path, ANCHOR.format(release=release) + """
+listen()
+if first():
+    anchored()
+    say(READY, '1'); gone.wait(20)
+    say(RUNNING)
+    os.kill(os.getpid(), 9)
+say(READY, '1'); gone.wait(20)
+note("is alone", alone.wait(20))
+say(RUNNING); beat()
+""") as keeper:
+        at_end.callback(release.touch)
+        keeper.waits_for("5000 ms after its death the system has not yet taken down all that it had")
+        keeper.waits_for("worker is alone True")

@@ -22,24 +22,9 @@
 
 #include "control/rpc/server.hpp"
 #include "ports/event_loop.hpp"
+#include "tests/unit/temporary_directory.hpp"
 
 namespace sluice::control {
-
-/// A directory of its own, gone at the end.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = std::filesystem::temp_directory_path() / "sluice-test-XXXXXX";
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// A client that sends what it likes. Every wait has an end.
 class RawClient {
