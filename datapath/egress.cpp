@@ -35,11 +35,11 @@ Egress::Egress(ports::Notifier& notifier)
   std::iota(copy_order_.begin(), copy_order_.end(), std::uint16_t{0});
 }
 
-void Egress::drop_unsendable(flowtable::PortId port, ports::PortCounters& in_counters) const {
+void Egress::drop_unsendable(flowtable::PortId port, ports::PortCounters& in_counters, std::size_t frames) const {
   if (port < view_->tx.size() && view_->tx[port].max_frame != 0) {
-    view_->counters[port]->drop(DropReason::tx_not_connected);
+    view_->counters[port]->drop(DropReason::tx_not_connected, frames);
   } else {
-    in_counters.drop(DropReason::port_gone);
+    in_counters.drop(DropReason::port_gone, frames);
   }
 }
 

@@ -23,7 +23,7 @@ namespace sluice::datapath {
 
 class Egress {
  public:
-  /// The most frames that are staged for one port; the next one makes room by transmitting them.
+  /// The most frames that are staged for one port; those that come then make room by transmitting them.
   static constexpr unsigned kBatch = 2 * ports::kBurstSize;
 
   /// Guests are told by `notifier`, which outlives this.
@@ -32,26 +32,30 @@ class Egress {
   /// Starts a burst. `view` is used until flush() and must have counters for each port in `tx`.
   void begin(const PortView& view) { view_ = &view; }
 
-  /// Stages `frame` for `port`. A port that is not there drops it, counted at the in-port; one that nobody is connected
-  /// to, counted there.
-  void output(ports::Frame& frame, flowtable::PortId port, std::uint32_t flow_hash, ports::PortCounters& in_counters) {
+  /// Stages `frames`, at most kBurstSize of one flow, for `port`. A port that is not there drops them, counted at the
+  /// in-port; one that nobody is connected to, counted there.
+  void output(std::span<ports::Frame* const> frames, flowtable::PortId port, std::uint32_t flow_hash,
+              ports::PortCounters& in_counters) {
     if (port >= view_->tx.size() || view_->tx[port].queues.empty()) [[unlikely]] {
-      drop_unsendable(port, in_counters);
+      drop_unsendable(port, in_counters, frames.size());
       return;
     }
-    unsigned staged = counts_[port];
+    std::size_t staged = counts_[port];
     if (staged == 0) {
       active_[active_count_++] = port;
       view_->tx[port].queues.front().expect();
-    } else if (staged == kBatch) [[unlikely]] {
+    } else if (staged + frames.size() > kBatch) [[unlikely]] {
       transmit(port);
       staged = 0;
     }
     Batch& batch = batches_[port];
-    batch.frames[staged] = &frame;
-    batch.hashes[staged] = flow_hash;
-    counts_[port] = static_cast<std::uint16_t>(staged + 1);
-    ++frame.outputs;
+    for (ports::Frame* frame : frames) {
+      batch.frames[staged] = frame;
+      batch.hashes[staged] = flow_hash;
+      ++frame->outputs;
+      ++staged;
+    }
+    counts_[port] = static_cast<std::uint16_t>(staged);
   }
 
   /// Transmits all that is staged. Afterwards no frame is referred to; mbufs that were not taken are still the frames'.
@@ -76,7 +80,7 @@ class Egress {
   /// Segments that are made before they are transmitted.
   static constexpr unsigned kSegmentSlots = ports::kBurstSize;
 
-  void drop_unsendable(flowtable::PortId port, ports::PortCounters& in_counters) const;
+  void drop_unsendable(flowtable::PortId port, ports::PortCounters& in_counters, std::size_t frames) const;
   void transmit(flowtable::PortId port);
   void transmit_to(const ports::TxQueue& queue, std::uint32_t max_frame, std::span<ports::Frame* const> frames,
                    ports::PortCounters& counters);

@@ -69,7 +69,7 @@ void execute_list(ports::Frame& frame, const flowtable::ActionList& list, std::u
 
   for (const Action& action : list.actions()) {
     if (action.kind == ActionKind::output) {
-      egress.output(*current, action.value, flow_hash, in_counters);
+      egress.output({&current, 1}, action.value, flow_hash, in_counters);
       ++outputs;
     } else if (action.kind == ActionKind::drop) {
       reason = static_cast<DropReason>(action.value);

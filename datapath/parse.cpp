@@ -1,5 +1,5 @@
 // Ethernet (IEEE 802.3), VLAN tags (IEEE 802.1Q), ARP (RFC 826), IPv4 (RFC 791), IPv6 (RFC 8200), and the first words
-// of TCP, UDP, SCTP, ICMP and ICMPv6. The common packet, untagged IP with TCP or UDP, goes straight through.
+// of TCP, UDP, SCTP, ICMP and ICMPv6, of any frame: most go by parse_plain.hpp and never come here.
 #include "datapath/parse.hpp"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstring>
 
+#include "datapath/parse_plain.hpp"
 #include "datapath/wire.hpp"
 
 namespace sluice::datapath {
@@ -240,6 +241,10 @@ Dropped parse_tags(const Frame& frame, std::uint32_t& offset, const Bounds& boun
 }  // namespace
 
 Dropped parse(Frame& frame, flowtable::PortId in_port, FlowKey& key) {
+  return parse_plain(frame, in_port, key) ? std::nullopt : parse_any(frame, in_port, key);
+}
+
+Dropped parse_any(Frame& frame, flowtable::PortId in_port, FlowKey& key) {
   key = FlowKey{};
   key.in_port = in_port;
   frame.l3_offset = 0;

@@ -42,4 +42,8 @@ namespace sluice::datapath {
 [[nodiscard]] std::optional<ports::DropReason> parse(ports::Frame& frame, flowtable::PortId in_port,
                                                      flowtable::FlowKey& key);
 
+/// The same, for a frame that parse_plain() has refused. Others too, but slower.
+[[nodiscard]] std::optional<ports::DropReason> parse_any(ports::Frame& frame, flowtable::PortId in_port,
+                                                         flowtable::FlowKey& key);
+
 }  // namespace sluice::datapath

@@ -8,6 +8,7 @@
 
 #include "datapath/execute.hpp"
 #include "datapath/parse.hpp"
+#include "datapath/parse_plain.hpp"
 #include "datapath/pmd_state.hpp"
 #include "flowtable/mask.hpp"
 
@@ -86,17 +87,19 @@ void Pmd::State::switch_frames(std::span<Frame> frames, PortId in_port, std::uin
 
 void Pmd::State::parse_all(std::span<Frame> frames, PortId in_port) {
   const MaskView::PortMasks& port_masks = mask_view->ports[in_port];
-  flows.count = 0;
+  unsigned count = 0;
   for (Frame& frame : frames) {
-    const unsigned i = flows.count;
-    if (const auto reason = parse(frame, in_port, flows.keys[i])) [[unlikely]] {
-      counters_of(in_port).drop(*reason);
-      continue;
+    if (!parse_plain(frame, in_port, flows.keys[count])) [[unlikely]] {
+      if (const auto reason = parse_any(frame, in_port, flows.keys[count])) {
+        counters_of(in_port).drop(*reason);
+        continue;
+      }
     }
-    flows.frames[i] = &frame;
-    flows.masks[i] = &port_masks[flows.keys[i].packet_class];
-    flows.count = i + 1;
+    flows.frames[count] = &frame;
+    flows.masks[count] = &port_masks[flows.keys[count].packet_class];
+    ++count;
   }
+  flows.count = count;
 }
 
 void Pmd::State::look_up() {
@@ -122,19 +125,26 @@ void Pmd::State::hand_off_misses(std::uint64_t first_arrival) {
   }
 }
 
+/// By runs of frames of one flow: what is the flow's is looked at and counted once a run.
 void Pmd::State::execute_hits(PortId in_port) {
   PortCounters& in_counters = counters_of(in_port);
+  const unsigned count = flows.count;
   std::uint64_t hits = 0;
-  for (unsigned i = 0; i < flows.count; ++i) {
-    FlowEntry* entry = flows.entries[i];
+  for (unsigned begin = 0, end = 0; begin != count; begin = end) {
+    FlowEntry* const entry = flows.entries[begin];
+    std::uint64_t bytes = 0;
+    do {
+      bytes += flows.frames[end]->size;
+      ++end;
+    } while (end != count && flows.entries[end] == entry);
     if (entry == nullptr) [[unlikely]]
       continue;
-    Frame& frame = *flows.frames[i];
-    entry->packets.add(1);
-    entry->bytes.add(frame.size);
+    entry->packets.add(end - begin);
+    entry->bytes.add(bytes);
     entry->used_ns.set(now_ns);
-    execute(frame, *entry->decision->actions(), entry->hash, egress, in_counters);
-    ++hits;
+    execute(std::span(flows.frames).subspan(begin, end - begin), *entry->decision->actions(), entry->hash, egress,
+            in_counters);
+    hits += end - begin;
   }
   counters.hits.add(hits);
 }

@@ -8,7 +8,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 struct rte_mbuf;
@@ -50,9 +52,13 @@ struct Offload {
   static constexpr std::uint8_t kGsoTcpV6 = 4;
 
   [[nodiscard]] bool needs_csum() const { return (flags & kNeedsCsum) != 0; }
-  [[nodiscard]] bool any() const { return (flags | gso_type) != 0; }
+  [[nodiscard]] bool any() const {
+    std::uint16_t both = 0;  // flags, gso_type
+    std::memcpy(&both, this, sizeof both);
+    return both != 0;
+  }
 };
-static_assert(sizeof(Offload) == 10);
+static_assert(sizeof(Offload) == 10 && offsetof(Offload, flags) == 0 && offsetof(Offload, gso_type) == 1);
 
 /// What a frame may still need when it is transmitted; what is not here is done in software before.
 struct TxCapabilities {

@@ -118,7 +118,7 @@ class FrameMaker {
       const std::uint32_t head_size = std::min(size, kHeadSize);
       const std::uint8_t* const from = buffer.data + header_size;
       copy_bytes(head, from, head_size);
-      fill(frame, head, size, &burst_.segments[segments]);
+      fill(frame, head, size);
       // Not negotiated, the header says nothing (section 5.1.6.2), and may be on a line of its own, in the guest's
       // cache.
       if (may_offload && !take_offload_at(buffer.data, frame)) [[unlikely]] {
@@ -126,7 +126,8 @@ class FrameMaker {
         return true;
       }
       if (size > head_size) {
-        burst_.segments[segments++] = Segment{from + head_size, size - head_size};
+        burst_.segments[segments] = Segment{from + head_size, size - head_size};
+        frame.rest = &burst_.segments[segments++];
         frame.rest_count = 1;
       }
       ++frames;
@@ -162,11 +163,12 @@ class FrameMaker {
     std::uint8_t* const head = burst_.heads[burst_.count].head();
     reader.read(head, std::min(size, kHeadSize));
     private_copy_done();
-    fill(frame, head, size, &burst_.segments[burst_.segment_count]);
+    fill(frame, head, size);
     if (!take_offload(vring_, header, frame)) {
       counters_.drop(DropReason::rx_bad_offload);
       return;
     }
+    frame.rest = &burst_.segments[burst_.segment_count];
     frame.rest_count = reader.rest(burst_);
     ++burst_.count;
   }
@@ -191,11 +193,11 @@ class FrameMaker {
   }
 
   /// A frame of `size` bytes, the first of them in `head`; its rest, if there is any, is yet to be said.
-  static void fill(Frame& frame, std::uint8_t* head, std::uint32_t size, const Segment* rest) {
+  static void fill(Frame& frame, std::uint8_t* head, std::uint32_t size) {
     frame = Frame{.head = head,
                   .head_size = std::min(size, kHeadSize),
                   .size = size,
-                  .rest = rest,
+                  .rest = nullptr,
                   .rest_count = 0,
                   .l3_offset = 0,
                   .l4_offset = 0,

@@ -23,7 +23,7 @@ class SplitRing {
     std::uint16_t descriptors;  ///< always 1: what a UsedChain records
     bool valid;                 ///< false: the avail ring named a descriptor that does not exist
   };
-  using Mark = std::uint16_t;
+  using Mark = std::uint32_t;
 
   SplitRing(VhostQueue& queue, const Vring& vring, const RingPosition& position)
       : queue_(queue),
@@ -31,20 +31,22 @@ class SplitRing {
         desc_(vring.desc),
         avail_ring_(reinterpret_cast<const std::uint16_t*>(vring.avail + 1)),
         used_ring_(reinterpret_cast<split::UsedElem*>(vring.used + 1)),
-        mask_(static_cast<std::uint16_t>(vring.size - 1)),
+        mask_(vring.size - 1),
         next_avail_(position.next_avail),
         avail_idx_(position.next_avail),
         first_used_(position.next_used),
         next_used_(position.next_used) {}
 
   /// Goes on behind `chains` plain ones that are known already.
-  void skip(unsigned chains) { next_avail_ = avail_idx_ = static_cast<std::uint16_t>(next_avail_ + chains); }
+  void skip(unsigned chains) { next_avail_ = avail_idx_ = next_avail_ + chains; }
 
   /// Looks at the driver's index. One that is impossible breaks the queue, and nothing is available.
   void look() {
     // acquire: the ring entries and descriptors were written before the index (section 2.7.13.3).
-    avail_idx_ = __atomic_load_n(&vring_.avail->idx, __ATOMIC_ACQUIRE);
-    if (static_cast<std::uint16_t>(avail_idx_ - next_avail_) <= vring_.size) [[likely]]
+    const std::uint16_t idx = __atomic_load_n(&vring_.avail->idx, __ATOMIC_ACQUIRE);
+    const auto available = static_cast<std::uint16_t>(idx - next_avail_);
+    avail_idx_ = next_avail_ + available;
+    if (available <= vring_.size) [[likely]]
       return;
     queue_.broken = true;
     queue_.guest_errors.add();
@@ -59,7 +61,7 @@ class SplitRing {
   [[gnu::always_inline]] void take_plain(unsigned most, Window& hint, Found found) {
     // What the loop reads is its own: stores to guest memory might otherwise have changed it.
     Window window = hint;
-    std::uint16_t next = next_avail_;
+    std::uint32_t next = next_avail_;
     for (; most != 0 && next != avail_idx_; --most, ++next) {
       const std::uint16_t id = avail_entry(next);
       prefetch_to_read(&desc_[avail_entry(next + kDescriptorsAhead) & mask_]);  // there is always an entry
@@ -130,7 +132,7 @@ class SplitRing {
   [[nodiscard]] Mark mark() const { return next_avail_; }
   void rewind(Mark mark) { next_avail_ = mark; }
   /// Gives the last `chains` back, which were plain ones.
-  void give_back(unsigned chains) { next_avail_ = static_cast<std::uint16_t>(next_avail_ - chains); }
+  void give_back(unsigned chains) { next_avail_ -= chains; }
 
   /// Used elements that fit before publish() has to be called: all, the used ring has room for every chain.
   [[nodiscard]] static constexpr unsigned room() { return kMaxRingSize; }
@@ -140,7 +142,7 @@ class SplitRing {
     if (next_used_ % kUsedOnALine == 0) prefetch_to_write(&used_ring_[(next_used_ + kUsedAhead) & mask_]);
     const split::UsedElem element{chain.id, chain.len};
     std::memcpy(&used_ring_[next_used_ & mask_], &element, sizeof element);
-    next_used_ = static_cast<std::uint16_t>(next_used_ + chain.descriptors);
+    next_used_ += chain.descriptors;
   }
 
   /// Shows the driver what was used since the last publish(). False if nothing was.
@@ -149,7 +151,7 @@ class SplitRing {
     if (vring_.log_used) [[unlikely]]
       log_elements();
     // release: the used elements and the buffers' bytes come first.
-    __atomic_store_n(&vring_.used->idx, next_used_, __ATOMIC_RELEASE);
+    __atomic_store_n(&vring_.used->idx, static_cast<std::uint16_t>(next_used_), __ATOMIC_RELEASE);
     if (vring_.log_used) [[unlikely]]
       vring_.log->mark(vring_.log_used_addr, sizeof(split::RingHeader));
     first_used_ = next_used_;
@@ -158,7 +160,8 @@ class SplitRing {
 
   /// Where the ring stands with `ahead` plain chains, the last that were taken, given back.
   [[nodiscard]] RingPosition position(unsigned ahead) const {
-    return RingPosition{static_cast<std::uint16_t>(next_avail_ - ahead), next_used_, 1, 1, 0};
+    return RingPosition{static_cast<std::uint16_t>(next_avail_ - ahead), static_cast<std::uint16_t>(next_used_), 1, 1,
+                        0};
   }
   /// Where the next verb goes on; everything that was used is published.
   void settle(const RingPosition& position) const { store_position(*vring_.progress, position); }
@@ -186,8 +189,8 @@ class SplitRing {
   }
 
   void log_elements() const {
-    for (std::uint16_t i = first_used_; i != next_used_; ++i) {
-      vring_.log->mark(vring_.log_used_addr + 4 + std::size_t{static_cast<std::uint16_t>(i & mask_)} * 8, 8);
+    for (std::uint32_t i = first_used_; i != next_used_; ++i) {
+      vring_.log->mark(vring_.log_used_addr + 4 + std::size_t{i & mask_} * 8, 8);
     }
   }
 
@@ -205,11 +208,12 @@ class SplitRing {
   const split::Desc* const desc_;
   const std::uint16_t* const avail_ring_;
   split::UsedElem* const used_ring_;
-  const std::uint16_t mask_;
-  std::uint16_t next_avail_;
-  std::uint16_t avail_idx_;
-  std::uint16_t first_used_;
-  std::uint16_t next_used_;
+  // Indices run on beyond the 16 bits that the ring's have, which a verb cannot go round: narrow words cost more.
+  const std::uint32_t mask_;
+  std::uint32_t next_avail_;
+  std::uint32_t avail_idx_;
+  std::uint32_t first_used_;
+  std::uint32_t next_used_;
 };
 
 }  // namespace sluice::ports::vhost

@@ -23,8 +23,10 @@ struct Parsed {
   bool operator==(const Parsed&) const = default;
 };
 
-/// Parses a frame of `size` bytes (at least head's) of which `head` is what is there to look at.
-inline Parsed parse_copy(std::span<const std::uint8_t> head, std::size_t size, const ports::Offload& offload = {}) {
+/// Has `parser` read a frame of `size` bytes (at least head's) of which `head` is what is there to look at.
+template <typename Parser>
+Parsed parse_copy_by(std::span<const std::uint8_t> head, std::size_t size, const ports::Offload& offload,
+                     Parser parser) {
   const auto bytes = std::make_unique<std::uint8_t[]>(ports::kHeadroom + head.size());
   if (!head.empty()) std::memcpy(bytes.get() + ports::kHeadroom, head.data(), head.size());
   ports::Frame frame{};
@@ -34,12 +36,15 @@ inline Parsed parse_copy(std::span<const std::uint8_t> head, std::size_t size, c
   frame.offload = offload;
   Parsed parsed{};
   std::memset(&parsed.key, 0xa5, sizeof parsed.key);
-  parsed.dropped = parse(frame, kInPort, parsed.key);
+  parsed.dropped = parser(frame, kInPort, parsed.key);
   parsed.l3_offset = frame.l3_offset;
   parsed.l4_offset = frame.l4_offset;
   return parsed;
 }
 
+inline Parsed parse_copy(std::span<const std::uint8_t> head, std::size_t size, const ports::Offload& offload = {}) {
+  return parse_copy_by(head, size, offload, parse);
+}
 inline Parsed parse_copy(std::span<const std::uint8_t> frame, const ports::Offload& offload = {}) {
   return parse_copy(frame, frame.size(), offload);
 }
