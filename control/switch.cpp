@@ -13,6 +13,7 @@
 #include "control/rules/format.hpp"
 #include "control/rules/parse.hpp"
 #include "control/switch/impl.hpp"
+#include "control/switch/long_work.hpp"
 #include "control/switch/make_port.hpp"
 
 namespace sluice::control {
@@ -23,19 +24,6 @@ namespace {
 
 /// Of those, after which it is told that buffers are still missing: ten seconds.
 constexpr unsigned kChecksUntilTold = 50;
-
-/// A device may take its time to open or to close, on the control thread.
-class LongWork {
- public:
-  explicit LongWork(Heartbeat& heartbeat) : heartbeat_(heartbeat) { set(1); }
-  ~LongWork() { set(0); }
-  LongWork(const LongWork&) = delete;
-  LongWork& operator=(const LongWork&) = delete;
-
- private:
-  void set(std::uint32_t on) { heartbeat_.long_work.store(on, std::memory_order_relaxed); }
-  Heartbeat& heartbeat_;
-};
 
 }  // namespace
 

@@ -107,8 +107,10 @@ class Switch {
   [[nodiscard]] bool has_devices() const;
   /// What guests do not wait for: the ports that are devices, and what is looked after from time to time.
   [[nodiscard]] Expected<void> open_devices();
-  /// Stops between two bursts, with no packet left in here: what guests send from now on waits in their rings. The
-  /// event loop must not run until unpark().
+  /// For another worker to open them; guests are served meanwhile. The event loop must not run until unpark().
+  void close_devices();
+  /// Stops between two bursts, with no packet left in here: what guests send from now on waits in their rings. After
+  /// close_devices().
   void park();
   void unpark();
   /// Makes the slow path's thread urgent (see urgency.hpp), or as threads were when the switch was prepared.

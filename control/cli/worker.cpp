@@ -98,7 +98,10 @@ Expected<void> Worker::run() {
   if (!switch_->has_devices() || link_.wait_until_alone()) {
     if (auto opened = switch_->open_devices(); !opened) {
       // Guests' ports go on with another worker: nothing of them may be put in order.
-      if (link_.restarts() > 0) switch_->park();
+      if (link_.restarts() > 0) {
+        switch_->close_devices();
+        switch_->park();
+      }
       return opened;
     }
   }
@@ -151,6 +154,8 @@ void Worker::on_command(const Command& command) {
 /// Parks and waits; whether it is to go on as if nothing had been. Nothing of the event loop runs meanwhile, so that
 /// what front ends and clients send waits for whoever goes on.
 bool Worker::go_on_after_hand_over() {
+  switch_->close_devices();
+  link_.report(Saying::parking);
   switch_->park();
   link_.report(Saying::handed_over);
   for (;;) {

@@ -197,9 +197,12 @@ void Keeper::handle(Worker& worker, Received& received) {
       if (active) return tell_to_go(worker);
       if (role_ == Other::candidate) candidate_ready();
       return follow_dying();
-    case Saying::taken_up: worker.taken_up = true; return let_go_of_former();
+    case Saying::taken_up: return now_taken_up(worker);
     case Saying::running: return now_running(worker);
     case Saying::refused: worker.why = std::move(received.text); return;
+    case Saying::parking:
+      if (active) parking();
+      return;
     case Saying::handed_over:
       if (active) handed_over();
       return;
@@ -224,9 +227,15 @@ void Keeper::apply(Received& received) {
   kept_.apply(received);
 }
 
-void Keeper::now_running(Worker& worker) {
-  worker.taken_up = worker.running = true;
+void Keeper::now_taken_up(Worker& worker) {
+  if (std::exchange(worker.taken_up, true)) return;
+  if (&worker == other_.get()) upgrade_has_taken_up();
   let_go_of_former();
+}
+
+void Keeper::now_running(Worker& worker) {
+  now_taken_up(worker);
+  worker.running = true;
   spdlog::debug("worker {} is running after {} ms", worker.process.pid(),
                 std::chrono::duration_cast<milliseconds>(Clock::now() - worker.started).count());
   if (&worker == other_.get()) {
@@ -236,7 +245,6 @@ void Keeper::now_running(Worker& worker) {
     role_ = other_ == nullptr ? Other::none : Other::followed;
     for (Received& received : std::exchange(withheld_, {})) apply(received);
     stage_ = Stage::proving;
-    pause_ = Clock::now() - pause_begin_;
     arm(stage_timer_, kProof, &Keeper::proven);
   }
   adopt_settings(*active_);
@@ -312,7 +320,10 @@ void Keeper::active_died(const std::string& how, bool well, Clock::time_point st
   const bool waits = other_ != nullptr && (role_ == Other::standby || role_ == Other::candidate);
   spdlog::error("{}; {}", how, waits ? "the one that stands by takes over" : "another is started");
   if (waits && stage_ == Stage::taking_up) return;  // it has been told to go
-  if (waits && stage_ == Stage::parking) return handed_over();
+  if (waits && (stage_ == Stage::closing || stage_ == Stage::parking)) {
+    parking();
+    return handed_over();
+  }
   waits ? promote() : start_active();
 }
 

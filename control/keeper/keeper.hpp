@@ -70,7 +70,7 @@ class Keeper {
     [[nodiscard]] bool gone() const { return dead && released; }
   };
   enum class Other : std::uint8_t { none, standby, candidate, followed };
-  enum class Stage : std::uint8_t { none, preparing, parking, taking_up, proving };
+  enum class Stage : std::uint8_t { none, preparing, closing, parking, taking_up, proving };
 
   // The lives of workers (keeper.cpp).
   [[nodiscard]] std::unique_ptr<Worker> spawn(const Version& version);
@@ -86,6 +86,7 @@ class Keeper {
   void command_urgently(Worker& worker, Saying saying);
   void handle(Worker& worker, Received& received);
   void apply(Received& received);
+  void now_taken_up(Worker& worker);
   void now_running(Worker& worker);
   void died(Worker& worker);
   void active_died(const std::string& how, bool well, Clock::time_point started);
@@ -115,7 +116,9 @@ class Keeper {
   // An upgrade (keeper_upgrade.cpp).
   void begin_upgrade(const Received& request);
   void candidate_ready();
+  void parking();
   void handed_over();
+  void upgrade_has_taken_up();
   void proven();
   void overdue();
   void upgrade_failed(const std::string& why);
@@ -151,8 +154,8 @@ class Keeper {
   Stage stage_ = Stage::none;
   std::optional<Version> next_;     ///< of the candidate
   std::vector<Received> withheld_;  ///< what the candidate says of descriptors before it is running
-  Clock::time_point pause_begin_;   ///< when the old one was told to hand over
-  Clock::duration pause_{};         ///< from then until the new one was running
+  Clock::time_point pause_begin_;   ///< when the old one served guests no more
+  Clock::duration pause_{};         ///< from then until the new one did
   ports::EventLoop::TimerId stage_timer_ = 0;
 };
 

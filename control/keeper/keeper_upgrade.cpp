@@ -2,8 +2,9 @@
 // of a burst; the new one takes up the ports. Until it is running, the old one can go on as if nothing had been.
 //
 //   preparing   the candidate is started with the new program and the configuration read anew
-//   parking     it is ready: the active one is told to hand over
-//   taking up   the active one is parked: the candidate is told to go
+//   closing     it is ready: the active one is told to hand over, and closes its devices
+//   parking     then it parks
+//   taking up   the active one is parked: the candidate is told to go, takes up guests' ports, and then opens devices
 //   proving     the candidate is running, and is the active one; the old one waits, parked, until that has been seen
 //               for a while, since it has the connection of whoever asked for all this
 #include <fmt/format.h>
@@ -25,6 +26,8 @@ namespace {
 /// For steps that take milliseconds where all is well. Nothing moves meanwhile.
 constexpr milliseconds kParkPatience{1000};
 constexpr milliseconds kTakeUpPatience{1000};
+/// For a worker to close or to open its devices, which some take seconds for. Guests are served meanwhile.
+constexpr milliseconds kDevicePatience{10'000};
 
 }  // namespace
 
@@ -60,10 +63,16 @@ void Keeper::begin_upgrade(const Received& request) {
 
 void Keeper::candidate_ready() {
   if (stage_ != Stage::preparing) return;
-  stage_ = Stage::parking;
-  arm(stage_timer_, kParkPatience, &Keeper::overdue);
-  pause_begin_ = Clock::now();
+  stage_ = Stage::closing;
+  arm(stage_timer_, kDevicePatience, &Keeper::overdue);
   command_urgently(*active_, Saying::hand_over);
+}
+
+void Keeper::parking() {
+  if (stage_ != Stage::closing) return;
+  stage_ = Stage::parking;
+  pause_begin_ = Clock::now();
+  arm(stage_timer_, kParkPatience, &Keeper::overdue);
 }
 
 void Keeper::handed_over() {
@@ -78,12 +87,19 @@ void Keeper::handed_over() {
   tell_to_go(*other_);
 }
 
+void Keeper::upgrade_has_taken_up() {
+  if (stage_ != Stage::taking_up) return;
+  pause_ = Clock::now() - pause_begin_;
+  arm(stage_timer_, kDevicePatience, &Keeper::overdue);
+}
+
 /// A step has taken too long.
 void Keeper::overdue() {
   switch (stage_) {
     case Stage::none:
     case Stage::proving: return;
     case Stage::preparing: other_->why = "it was not ready in time"; return other_->process.signal(SIGKILL);
+    case Stage::closing:
     case Stage::parking:
       // The one that is to go hangs. The candidate follows it, as after a crash.
       if (active_ == nullptr) return;
@@ -101,7 +117,7 @@ void Keeper::proven() {
   }
   end_stage();
   version_ = std::move(*std::exchange(next_, {}));
-  spdlog::info("upgrade: worker {} has taken over; nobody had the ports for {:.1f} ms", active_->process.pid(),
+  spdlog::info("upgrade: worker {} has taken over; nobody had the VMs' ports for {:.1f} ms", active_->process.pid(),
                std::chrono::duration<double, std::milli>(pause_).count());
   manager_.ready();
   if (other_ == nullptr) return start_standby();

@@ -16,6 +16,7 @@ bool Keepsakes::apply(Received& received) {
     case Saying::taken_up:
     case Saying::running:
     case Saying::refused:
+    case Saying::parking:
     case Saying::handed_over:
     case Saying::wants_upgrade:
     case Saying::go:

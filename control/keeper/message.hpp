@@ -17,7 +17,7 @@
 
 namespace sluice::control {
 
-inline constexpr std::uint32_t kKeeperProtocol = 2;
+inline constexpr std::uint32_t kKeeperProtocol = 3;
 
 /// What a kept descriptor is. The first are those of ports::vhost::Heirloom, in its order, of a port's slot.
 enum class Kept : std::uint8_t {
@@ -44,6 +44,7 @@ enum class Saying : std::uint8_t {
   taken_up,       ///< guests are served
   running,        ///< it works, and from now on has a heartbeat
   refused,        ///< it ends; text: why, as it has told already
+  parking,        ///< told to hand over, it has closed devices, and serves guests no more from now on
   handed_over,    ///< its PMDs are parked at a burst's end
   wants_upgrade,  ///< text: what UpgradeRequest says
   // The keeper commands.

@@ -55,7 +55,6 @@ struct Switch::Impl {
   [[nodiscard]] Expected<flowtable::PortId> open_port(const PortConfig& port);
   [[nodiscard]] flowtable::PortId close_port(const std::string& name);
   [[nodiscard]] Expected<void> open_ethdevs();
-  void close_ethdevs();
   void adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened);
   void ask_for_forgotten_ids();
   void collect_pools();

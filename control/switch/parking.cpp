@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "control/switch/impl.hpp"
+#include "control/switch/long_work.hpp"
 #include "control/switch/make_port.hpp"
 
 namespace sluice::control {
@@ -40,18 +41,17 @@ void Switch::Impl::drain() const {
   } while (some_wait() && steady_clock::now() < deadline);
 }
 
-/// Guests are served meanwhile.
-void Switch::Impl::close_ethdevs() {
-  for (SwitchPort& port : ports.all()) port.in_use = port.config.vhost_user.has_value();
-  pmds.use(ports.queues());
-  for (SwitchPort& port : ports.all()) {
+void Switch::close_devices() {
+  const LongWork work(impl_->link.heartbeat());
+  for (SwitchPort& port : impl_->ports.all()) port.in_use = port.config.vhost_user.has_value();
+  impl_->pmds.use(impl_->ports.queues());
+  for (SwitchPort& port : impl_->ports.all()) {
     if (!port.in_use) port.port.reset();
   }
 }
 
 void Switch::park() {
   hurry(true);
-  impl_->close_ethdevs();
   std::vector<PortQueues> ports = impl_->ports.queues();
   for (PortQueues& port : ports) port.rx.clear();
   impl_->pmds.use(ports);

@@ -251,7 +251,7 @@ def test_an_upgrade_loses_nothing(place, times, figures, kind):
         total = t.report()
         assert total["lost"] == total["duplicated"] == 0, total
         figures.outages(f"upgrade, {kind}, as the VMs see it", t.outages(), total)
-        figures.outages(f"upgrade, {kind}, nobody has the ports", map(float, re.findall(r"nobody had the ports for ([\d.]+) ms", t.switch.log())))
+        figures.outages(f"upgrade, {kind}, nobody has the ports", map(float, re.findall(r"nobody had the VMs' ports for ([\d.]+) ms", t.switch.log())))
 
 
 @pytest.mark.parametrize("how", ["kill", "upgrade"])

@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 
-(KEEP, FORGET, FORGET_SLOT, READY, TAKEN_UP, RUNNING, REFUSED, HANDED_OVER, WANTS_UPGRADE,
- ALONE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED) = range(1, 17)
+(KEEP, FORGET, FORGET_SLOT, READY, TAKEN_UP, RUNNING, REFUSED, PARKING, HANDED_OVER, WANTS_UPGRADE,
+ ALONE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED) = range(1, 18)
 NO_SLOT = 0xFFFFFFFF
 CONNECTION, KICK, CONTROL_SOCKET = 1, 4, 64
 HEARTBEATS, HEARTBEAT_BYTES = 32, 24 + 64 * 16
@@ -92,6 +92,7 @@ def until_told_to_end():
         if saying == UPGRADED:
             note("upgraded:", text or "well")
         elif saying == HAND_OVER:
+            say(PARKING)
             say(HANDED_OVER)
         elif saying == RESUME:
             note("resumes")
