@@ -37,8 +37,8 @@ class LookAhead {
   [[nodiscard]] const Buffer& operator[](unsigned i) const { return buffers_[(first_ + i) % kBurstSize]; }
   void pop(unsigned count) { first_ += count; }
 
-  /// Finds the ring's next chains and sends for their first bytes: as many as there is room for, until there is none or
-  /// one is not plain.
+  /// Finds the ring's next chains and sends for their first bytes: a first few, for use() to find more beside, until
+  /// there is none, no room, or one is not plain.
   template <Direction direction, typename Ring>
   void find(const Vring& vring, Ring& ring);
 
@@ -52,6 +52,9 @@ class LookAhead {
   unsigned use(const Vring& vring, Ring& ring, unsigned most, Use use);
 
  private:
+  /// So many lines a core waits for at a time: the others are found while these are used.
+  static constexpr unsigned kAtFirst = 16;
+
   std::uint64_t serial_ = 0;
   unsigned first_ = 0;
   unsigned last_ = 0;
@@ -93,7 +96,7 @@ inline void send_for(const Vring& vring, const Buffer& buffer,
 template <Direction direction, typename Ring>
 void LookAhead::find(const Vring& vring, Ring& ring) {
   unsigned last = last_;
-  ring.template take_plain<direction>(kBurstSize - size(), buffers_in, [&](const Buffer& buffer) {
+  ring.template take_plain<direction>(std::min(kAtFirst, kBurstSize - size()), buffers_in, [&](const Buffer& buffer) {
     send_for(vring, buffer, std::integral_constant<Direction, direction>());
     buffers_[last++ % kBurstSize] = buffer;
   });
