@@ -73,8 +73,8 @@ class Worker {
 };
 
 Expected<void> Worker::run() {
-  // Of hugepages there are so many, and whoever was here before may still have some.
-  if (config_.memory.hugepages) link_.wait_until_alone();
+  // Of hugepages there are so many, and whoever was here before may still have some. Another command ends us.
+  if (config_.memory.hugepages && !link_.wait_until_alone()) return {};
   auto prepared = Switch::prepare(config_, loop_, link_);
   if (!prepared) return tl::unexpected(prepared.error());
   switch_ = std::move(*prepared);
@@ -86,6 +86,7 @@ Expected<void> Worker::run() {
   for (;;) {
     const auto command = link_.wait();
     if (!command || command->saying == Saying::stop) return {};
+    if (command->saying == Saying::leave) ::_exit(kDone);
     if (command->saying == Saying::go) break;
   }
   link_.take_over();

@@ -118,8 +118,10 @@ void Keeper::start_active() {
   arm(restart_timer_, CrashLoop::kLongestDelay, &Keeper::start_active);
 }
 
+/// If it is time: whatever this waits for calls it again.
 void Keeper::start_standby() {
-  if (!options_.recovery.standby || stopping_ || other_ != nullptr || active_ == nullptr || !is_alone()) return;
+  if (!options_.recovery.standby || stopping_ || other_ != nullptr || stage_ != Stage::none) return;
+  if (active_ == nullptr || !active_->running || !is_alone() || standby_timer_ != 0) return;
   other_ = spawn(version_);
   role_ = other_ == nullptr ? Other::none : Other::standby;
 }
@@ -251,7 +253,7 @@ void Keeper::now_running(Worker& worker) {
   watch_pmds(*active_);
   standstill_.reset();
   if (!std::exchange(ever_running_, true)) manager_.ready();
-  if (stage_ == Stage::none) start_standby();
+  start_standby();
 }
 
 /// A worker says in its heartbeat what its configuration says of recovery.
@@ -288,7 +290,7 @@ void Keeper::died(Worker& worker) {
     former_.push_back(std::move(other_));
     other_died(how, why, started);
   }
-  if (worker.gone()) return bury(worker);
+  if (worker.gone()) bury(worker);
   let_go_of_former();
 }
 
@@ -313,7 +315,7 @@ void Keeper::active_died(const std::string& how, bool well, Clock::time_point st
     if (other_ != nullptr) command(*other_, Saying::leave);
   }
   const milliseconds delay = crashes_.crashed(Clock::now(), Clock::now() - started);
-  if (delay.count() > 0) {
+  if (delay.count() > 0 && role_ != Other::candidate) {
     spdlog::error("{}; this happens again and again: another is started in {} ms", how, delay.count());
     return arm(restart_timer_, delay, &Keeper::start_active);
   }
@@ -343,7 +345,7 @@ void Keeper::other_died(const std::string& how, const std::string& why, Clock::t
     const milliseconds delay = standby_crashes_.crashed(Clock::now(), Clock::now() - started);
     return arm(standby_timer_, delay, &Keeper::start_standby);
   }
-  if (active_ != nullptr && active_->running) start_standby();
+  start_standby();
 }
 
 void Keeper::look() {
@@ -377,7 +379,9 @@ void Keeper::stop(const char* signal) {
   manager_.stopping();
   if (other_ != nullptr) other_->process.signal(SIGKILL);
   if (active_ == nullptr) return loop_.stop();
-  command(*active_, options_.leaves_all ? Saying::hand_over : Saying::stop);
+  // One that has no ports yet, or is parked, has nothing to hand over.
+  const bool works = active_->going && stage_ != Stage::taking_up;
+  command(*active_, !options_.leaves_all ? Saying::stop : works ? Saying::hand_over : Saying::leave);
   kill_timer_ = loop_.after(kStopPatience, [this] {
     if (active_ == nullptr) return;
     active_->why = "it did not end when told to";

@@ -63,9 +63,10 @@ class Keeper {
     bool taken_up = false;
     bool running = false;
     bool dead = false;
-    bool released = false;    ///< and its anchor: nothing of what it had is in use
-    bool overlooked = false;  ///< nobody waits any more until it has
-    std::string why{};        ///< why it refused, or why it is being killed
+    bool released = false;                   ///< and its anchor: nothing of what it had is in use
+    bool overlooked = false;                 ///< nobody waits any more until it has
+    std::string why{};                       ///< why it refused, or why it is being killed
+    ports::EventLoop::TimerId patience = 0;  ///< with its anchor, which has been let go
 
     [[nodiscard]] bool gone() const { return dead && released; }
   };
@@ -108,7 +109,7 @@ class Keeper {
   void let_go_of_former();
   void released(Worker& worker);
   void bury(Worker& worker);
-  void release_overdue();
+  void overlook(Worker& worker);
   [[nodiscard]] bool is_alone() const;
   void alone();
   void reap_orphans() const;
@@ -149,7 +150,6 @@ class Keeper {
   ports::EventLoop::TimerId standby_timer_ = 0;
   ports::EventLoop::TimerId kill_timer_ = 0;
   ports::EventLoop::TimerId start_timer_ = 0;
-  ports::EventLoop::TimerId release_timer_ = 0;
 
   Stage stage_ = Stage::none;
   std::optional<Version> next_;     ///< of the candidate

@@ -64,13 +64,17 @@ void Keeper::let_go_of_former() {
   const auto is_awaited = [](const std::unique_ptr<Worker>& worker) {
     return worker != nullptr && worker->going && !worker->taken_up;
   };
-  if (is_alone() || is_awaited(active_) || is_awaited(other_)) return;
-  for (const std::unique_ptr<Worker>& worker : former_) worker->process.let_go();
-  if (release_timer_ == 0) arm(release_timer_, kReleasePatience, &Keeper::release_overdue);
+  if (is_awaited(active_) || is_awaited(other_)) return;
+  for (const std::unique_ptr<Worker>& worker : former_) {
+    if (worker->released || worker->patience != 0) continue;
+    worker->process.let_go();
+    worker->patience = loop_.after(kReleasePatience, [this, it = worker.get()] { overlook(*it); });
+  }
 }
 
 void Keeper::released(Worker& worker) {
   loop_.unwatch(worker.process.lifeline());
+  loop_.cancel(worker.patience);
   worker.released = true;
   if (worker.gone()) bury(worker);
   if (is_alone()) alone();
@@ -86,13 +90,11 @@ void Keeper::bury(Worker& worker) {
 }
 
 /// Whoever follows has waited long enough.
-void Keeper::release_overdue() {
-  for (const std::unique_ptr<Worker>& worker : former_) {
-    if (worker->released || std::exchange(worker->overlooked, true)) continue;
-    spdlog::warn("worker {}: {} ms after its death the system has not yet taken down all that it had",
-                 worker->process.pid(), kReleasePatience.count());
-  }
-  alone();
+void Keeper::overlook(Worker& worker) {
+  spdlog::warn("worker {}: {} ms after its death the system has not yet taken down all that it had",
+               worker.process.pid(), kReleasePatience.count());
+  worker.overlooked = true;
+  if (is_alone()) alone();
 }
 
 /// Whether nothing is left of workers before the one that there is.
@@ -101,12 +103,11 @@ bool Keeper::is_alone() const {
 }
 
 void Keeper::alone() {
-  loop_.cancel(std::exchange(release_timer_, 0));
   if (stopping_) return;
   for (Worker* worker : {active_.get(), other_.get()}) {
     if (worker != nullptr && !worker->running) command(*worker, Saying::alone);
   }
-  if (active_ != nullptr && active_->running && stage_ == Stage::none) start_standby();
+  start_standby();
 }
 
 /// Anchors of workers that are dead. Those of workers are for died().

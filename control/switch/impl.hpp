@@ -54,7 +54,7 @@ struct Switch::Impl {
   [[nodiscard]] Expected<void> note_port(const std::string& name, std::optional<std::string> now);
   [[nodiscard]] Expected<flowtable::PortId> open_port(const PortConfig& port);
   [[nodiscard]] flowtable::PortId close_port(const std::string& name);
-  [[nodiscard]] Expected<void> open_ethdevs();
+  void open_ethdevs();
   void adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened);
   void ask_for_forgotten_ids();
   void collect_pools();
@@ -92,7 +92,7 @@ struct Switch::Impl {
   RunTimeChanges changes;
   std::optional<Baseline> baseline;             ///< of `loaded`, once it is asked for
   ChangeLog::Mark changes_seen;                 ///< those that `config` is made of
-  std::map<std::string, std::string> unopened;  ///< ports that were added at run time and cannot be had now, and why
+  std::map<std::string, std::string> unopened;  ///< ports that cannot be had now, and why
   // In the order they are needed; destroyed from the last to the first.
   ports::Eal eal;
   ports::MbufPool pool;

@@ -68,8 +68,7 @@ void Switch::unpark() {
   }
   impl_->pmds.use(impl_->ports.queues());
   impl_->pmds.start_threads();
-  if (const auto opened = impl_->open_ethdevs(); !opened)
-    impl_->host.log(ports::Severity::error, opened.error().message);
+  impl_->open_ethdevs();
   impl_->drop_unopened();
 }
 

@@ -181,7 +181,7 @@ Expected<void> Switch::Impl::prepare_again_if_changed() {
 }
 
 /// Nobody has checked of a port that was added at run time whether it can still be had: it must not keep the switch
-/// from starting.
+/// from starting. Nor, where it goes on, one that it had.
 void Switch::Impl::drop_unopened() {
   std::vector<std::string> names_of_them;
   for (const SwitchPort& port : ports.all()) {
@@ -197,7 +197,7 @@ void Switch::Impl::drop_unopened() {
 
 /// Of those there are none that could be shared with another worker: they are opened when that has let go of them. Some
 /// the kernel gives back a while later (a queue of af_xdp: its buffers are released by a work queue).
-Expected<void> Switch::Impl::open_ethdevs() {
+void Switch::Impl::open_ethdevs() {
   const auto deadline = std::chrono::steady_clock::now() + (link.restarts() > 0 ? kDevicePatience : milliseconds(0));
   for (SwitchPort& port : ports.all()) {
     if (port.config.vhost_user) continue;
@@ -210,14 +210,11 @@ Expected<void> Switch::Impl::open_ethdevs() {
     if (opened) {
       adopt(port, std::move(*opened));
       port.in_use = true;
-    } else if (port.config.text.empty()) {
-      return tl::unexpected(opened.error());
     } else {
       unopened[port.config.name] = opened.error().message;
     }
   }
   pmds.use(ports.queues());
-  return {};
 }
 
 void Switch::Impl::adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened) {
@@ -267,7 +264,11 @@ bool Switch::has_devices() const {
 }
 
 Expected<void> Switch::open_devices() {
-  if (auto opened = impl_->open_ethdevs(); !opened) return opened;
+  impl_->open_ethdevs();
+  for (const SwitchPort& port : impl_->ports.all()) {
+    if (port.port == nullptr && port.config.text.empty())
+      return tl::unexpected(Error{impl_->unopened[port.config.name]});
+  }
   for (const std::string& line : impl_->effective.dropped) impl_->host.log(ports::Severity::warning, line);
   impl_->drop_unopened();
   impl_->stall_timer = impl_->loop.every(kStallCheck, [i = impl_.get()] { i->pmds.interrupt_stalled(); });

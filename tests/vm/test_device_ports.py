@@ -172,6 +172,27 @@ def test_devices_go_over_to_the_next_worker(place, how):
             assert switch.log().count("the one that stands by takes over") == (3 if how == "standby" else 0), switch.log()
 
 
+def test_when_a_new_version_fails_all_devices_come_back_but_one_that_is_no_more(place):
+    fails = place / "fails"  # when it is told to take up the ports
+    fakes = pathlib.Path(__file__).resolve().parents[1] / "unit" / "keeper"
+    fails.write_text(f"#!/usr/bin/python3\nimport sys\nsys.path.insert(0, '{fakes}')\nfrom fake_worker import *\nsay(READY, '1')\nhear()\n")
+    fails.chmod(0o755)
+    with contextlib.ExitStack() as until_removed, on_veth(2) as n2, on_veth(3) as n3:
+        n1 = until_removed.enter_context(on_veth(1))
+        with Switch(place, {"ports": [{"name": "removed", "type": "af_packet", "interface": n1.far},
+                                      {"name": "xdp", "type": "af_xdp", "interface": n2.far},
+                                      {"name": "host", "type": "af_packet", "interface": n3.far}]}) as switch:
+            switch.wait_ready()
+            until_removed.close()
+            refused = switch.cli("upgrade", "--binary", fails, check=False)
+            assert "ended with exit code 0" in refused.stderr, refused
+            wait_until(lambda: "port 'removed' is dropped: port 'removed': device" in switch.log(), "it is told why", 20)
+            assert set(switch.ports()) == {"xdp", "host"}
+            n2.address("10.0.0.1/24")
+            n3.address("10.0.0.2/24")
+            n2.wait_pings("10.0.0.2")
+
+
 def test_a_ring_gives_back_what_it_is_given_in_order(place):
     with host_and(place, {"name": "loop", "type": "ring"}) as (switch, here):
         switch.cli("rule", "add", "in_port=host,actions=output:loop")

@@ -153,6 +153,16 @@ def test_what_is_left_to_the_service_manager_is_parked_and_not_put_in_order(tmp_
         assert "worker leaves" in keeper.log() and "worker stops" not in keeper.log()
 
 
+def test_a_worker_that_has_no_ports_yet_leaves_without_handing_over(tmp_path):
+    with Keeper(tmp_path, """
+if not first(): note("is started"); note("is told to leave:", hear()[0] == LEAVE); sys.exit(0)
+say(READY, '1'); hear(); say(RUNNING); os.kill(os.getpid(), 9)
+""", arguments=("leave",)) as keeper:
+        keeper.waits_for("worker is started")
+        assert keeper.ends() == 0
+        assert "worker is told to leave: True" in keeper.log()
+
+
 def test_a_worker_that_does_not_stop_is_made_to(tmp_path):
     with Keeper(tmp_path, WAITS + "settings(); say(RUNNING); note('runs', os.getpid()); time.sleep(1000)") as keeper:
         pid = int(keeper.waits_for(r"worker runs (\d+)")[1])
@@ -218,7 +228,7 @@ until_told_to_end()
 ASKS = WAITS + """
 say(RUNNING)
 say(KEEP, slot=1, kind=KICK, fd=0)
-say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=500)
+say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=3000)
 until_told_to_end()
 """
 
@@ -231,7 +241,7 @@ def upgraded(place: pathlib.Path, text: str):
 def test_an_upgrade_hands_over_and_lets_the_old_one_leave(tmp_path):
     with upgraded(tmp_path, WAITS + """
 note("configuration:", os.pread(5, 100, 0).decode(), kept_places())
-settings(); say(RUNNING); beat(50); until_told_to_end()
+settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()
 """) as keeper:
         keeper.waits_for(r"worker configuration: as it is now \[\(1, 4, 0\)\]")
         keeper.waits_for("worker upgraded: well\nworker leaves")
@@ -265,7 +275,7 @@ settings(); say(RUNNING); say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=5000)
 assert hear()[0] == HAND_OVER
 time.sleep(1.2); say(PARKING); say(HANDED_OVER); until_told_to_end()
 """) as keeper:
-        script(tmp_path / "switch.yaml.next", WAITS + "say(TAKEN_UP); time.sleep(1.2); settings(); say(RUNNING); beat(50); until_told_to_end()")
+        script(tmp_path / "switch.yaml.next", WAITS + "say(TAKEN_UP); time.sleep(1.2); settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()")
         keeper.waits_for("worker upgraded: well\nworker leaves")
         pause = float(keeper.waits_for(r"nobody had the VMs' ports for ([\d.]+) ms")[1])
         assert pause < 1200, "that devices were closed and opened is no part of it"
@@ -274,13 +284,36 @@ time.sleep(1.2); say(PARKING); say(HANDED_OVER); until_told_to_end()
 def test_a_new_one_that_dies_when_it_has_begun_is_followed_by_the_old_version(tmp_path):
     with Keeper(tmp_path, WAITS + """
 say(RUNNING); note("old version runs", kept_places())
-if first(): say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=500); say(KEEP, slot=1, kind=KICK, fd=0)
+if first(): say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=3000); say(KEEP, slot=1, kind=KICK, fd=0)
 until_told_to_end()
 """) as keeper:
         script(tmp_path / "switch.yaml.next", WAITS + "say(RUNNING); sys.exit(8)")
         keeper.waits_for("worker upgraded: the new version was running, and then worker .* ended with exit code 8\n")
         keeper.waits_for(r"worker old version runs \[\(1, 4, 0\)\]")
         assert "leaves" in keeper.log()
+
+
+def test_in_a_crash_loop_a_new_version_that_is_ready_follows_at_once(tmp_path):
+    with Keeper(tmp_path, WAITS + """
+struct.pack_into("<Q", shared, 24, 1 + struct.unpack_from("<Q", shared, 24)[0])
+say(RUNNING)
+if struct.unpack_from("<Q", shared, 24)[0] < 6: os.kill(os.getpid(), 9)
+say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=5000)
+assert hear()[0] == HAND_OVER
+say(PARKING); say(HANDED_OVER)
+while not os.path.exists(sys.argv[-1] + ".goes"): time.sleep(0.01)
+os.kill(os.getpid(), 9)
+""") as keeper:
+        script(tmp_path / "switch.yaml.next", WAITS + """
+open(sys.argv[-1] + ".goes", "w").close()
+while not os.path.exists(sys.argv[-1] + ".takes"): time.sleep(0.01)
+settings(); beat(1); say(RUNNING); note("new version runs"); beat(50); until_told_to_end()
+""")
+        keeper.waits_for(r"(?s)(was killed by signal 9.*){6}")
+        assert "again and again" not in keeper.log()
+        (tmp_path / "switch.yaml.takes").touch()
+        keeper.waits_for("worker new version runs(?s:.*)has taken over")
+        assert keeper.ends() == 0
 
 
 @pytest.mark.parametrize("hangs, why", [
@@ -447,3 +480,29 @@ say(RUNNING); beat()
         at_end.callback(release.touch)
         keeper.waits_for("5000 ms after its death the system has not yet taken down all that it had")
         keeper.waits_for("worker is alone True")
+
+
+def test_what_the_dead_had_is_let_go_though_the_one_that_was_to_take_up_their_guests_has_died_too(tmp_path):
+    with Keeper(tmp_path, ANCHOR.format(release=tmp_path) + """
+number = struct.unpack_from("<Q", shared, 24)[0]
+first()
+if number == 2: listen(); note("is alone", alone.wait(20))
+say(READY, '1'); note("is ready", os.getpid()); assert hear()[0] == GO
+if number == 1: os.kill(os.getpid(), 9)
+if number == 0: anchored()
+settings(standby=number == 0); say(RUNNING); beat()
+""") as keeper:
+        keeper.waits_for("(?s)(worker is ready.*){2}")
+        os.kill(int(keeper.waits_for(r"worker is ready (\d+)")[1]), signal.SIGKILL)
+        keeper.waits_for("worker is let go")
+        keeper.waits_for("worker is alone True")
+
+
+def test_standbys_that_die_again_and_again_are_followed_later_and_later(tmp_path):
+    with Keeper(tmp_path, ANCHOR.format(release=tmp_path) + """
+if not first(): anchored(); note("begins at", time.monotonic()); os._exit(3)
+say(READY, '1'); hear(); settings(standby=1); say(RUNNING); beat()
+""") as keeper:
+        keeper.waits_for(r"(?s)(worker begins at.*){8}")
+        begun = [float(time) for time in re.findall(r"worker begins at ([\d.]+)", keeper.log())]
+        assert begun[6] - begun[5] > 0.1 and begun[7] - begun[6] > 0.2, begun
