@@ -28,6 +28,9 @@ class PortPools {
                                                              int numa_node);
   /// The port is gone, and so is its device.
   void retire(rte_mempool* pool);
+  /// The same, and no frame ever came through it: what has not come back (the driver of af_xdp forgets buffers where it
+  /// cannot have a queue) nobody has.
+  void discard(rte_mempool* pool);
 
   /// Frees the retired pools that all mbufs have come back to. `wait_for_pmds` returns when each PMD has finished a
   /// loop.

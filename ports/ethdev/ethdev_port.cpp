@@ -205,7 +205,7 @@ tl::expected<void, std::string> EthdevPort::start() {
   static_cast<void>(rte_eth_dev_set_mtu(device_, options_.mtu));
   make_pacers();
   if (const int error = rte_eth_dev_start(device_); error != 0) return failed(options_, "cannot be started", error);
-  started_ = true;
+  started_ = has_run_ = true;
   // A switch takes frames for everybody. Drivers of devices that do anyway do not know the call.
   if (const int error = rte_eth_promiscuous_enable(device_); error != 0 && error != -ENOTSUP) {
     return failed(options_, "cannot be made promiscuous", error);
@@ -235,7 +235,7 @@ EthdevPort::~EthdevPort() {
   static_cast<void>(rte_eth_dev_close(device_));
   static_cast<void>(rte_dev_remove(device));
   xdp_sockets_.close();
-  if (pool_ != nullptr) options_.pools->retire(pool_);
+  if (pool_ != nullptr) has_run_ ? options_.pools->retire(pool_) : options_.pools->discard(pool_);
 }
 
 std::vector<RxQueue> EthdevPort::rx_queues() {

@@ -65,6 +65,7 @@ class EthdevPort final : public Port {
   const EthdevOptions options_;
   std::uint16_t device_ = kNoDevice;  ///< DPDK's port id
   bool started_ = false;              ///< if not, it has no queues: its peer is awaited
+  bool has_run_ = false;              ///< its buffers may be anywhere
   rte_mempool* pool_ = nullptr;       ///< the port's own, of options_.pools
   XdpSockets xdp_sockets_;            ///< its queues', if it is of AF_XDP
   std::string driver_;

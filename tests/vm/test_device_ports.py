@@ -154,6 +154,16 @@ def test_an_af_xdp_port_is_deleted_and_added_again(place):
                 switch.cli("port", "del", "xdp")
 
 
+def test_a_port_that_cannot_be_opened_takes_no_memory(place, tmp_path):
+    with on_veth(1) as n1, Switch(tmp_path, {"ports": [{"name": "xdp", "type": "af_xdp", "interface": n1.far}]}) as has_it:
+        has_it.wait_ready()
+        with Switch(place, {"ports": []}) as switch:
+            switch.wait_ready()
+            for _ in range(25):
+                refused = switch.cli("port", "add", "name=xdp", "type=af_xdp", f"interface={n1.far}", check=False)
+                assert "xdp" in refused.stderr and "memory" not in refused.stderr, refused
+
+
 @pytest.mark.parametrize("how", ["standby", "crash", "upgrade"])
 def test_devices_go_over_to_the_next_worker(place, how):
     """Which takes them up when they are free: an af_xdp queue is one process's."""
