@@ -140,6 +140,7 @@ void Keeper::send_off() {
 
 void Keeper::tell_to_go(Worker& worker) {
   worker.going = true;
+  worker.wants_alone = false;
   command_urgently(worker, Saying::go);
   if (is_alone()) command(worker, Saying::alone);
 }
@@ -186,6 +187,7 @@ void Keeper::tell(Worker& worker, const Message& message, std::string_view text,
 }
 
 void Keeper::handle(Worker& worker, Received& received) {
+  if (worker.dismissed) return;
   const bool active = &worker == active_.get();
   switch (received.message.saying) {
     case Saying::keep:
@@ -199,6 +201,7 @@ void Keeper::handle(Worker& worker, Received& received) {
       if (active) return tell_to_go(worker);
       if (role_ == Other::candidate) candidate_ready();
       return follow_dying();
+    case Saying::wants_alone: worker.wants_alone = true; return let_go_of_former();
     case Saying::taken_up: return now_taken_up(worker);
     case Saying::running: return now_running(worker);
     case Saying::refused: worker.why = std::move(received.text); return;
@@ -281,7 +284,7 @@ void Keeper::died(Worker& worker) {
   const bool well = worker.process.ended_well();
   const Clock::time_point started = worker.started;
   if (std::ranges::find(former_, &worker, &std::unique_ptr<Worker>::get) != former_.end()) {
-    spdlog::error("{}", how);
+    if (!worker.dismissed) spdlog::error("{}", how);
   } else if (&worker == active_.get()) {
     former_.push_back(std::move(active_));
     active_died(how, well, started);

@@ -60,8 +60,10 @@ class Keeper {
     Clock::time_point started = Clock::now();
     bool ready = false;
     bool going = false;  ///< has been told to go
+    bool wants_alone = false;
     bool taken_up = false;
     bool running = false;
+    bool dismissed = false;  ///< is killed because it is not needed any more
     bool dead = false;
     bool released = false;                   ///< and its anchor: nothing of what it had is in use
     bool overlooked = false;                 ///< nobody waits any more until it has

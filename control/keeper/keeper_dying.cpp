@@ -1,6 +1,6 @@
 // What becomes of a worker that dies. One that stands by follows it as soon as nothing of it runs any more, before the
-// kernel has taken it down. Its memory is let go when guests have been taken up, or when nobody is about to do that:
-// who comes after needs its hugepages and devices, guests do not wait for that.
+// kernel has taken it down. What it had is let go when guests have been taken up, since that takes a core's time; or
+// when whoever comes after waits for it, who may need its hugepages; or when nobody comes.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
@@ -62,11 +62,12 @@ void Keeper::follow_dying() {
 
 void Keeper::let_go_of_former() {
   const auto is_awaited = [](const std::unique_ptr<Worker>& worker) {
-    return worker != nullptr && worker->going && !worker->taken_up;
+    return worker != nullptr && !worker->taken_up && !worker->wants_alone;
   };
-  if (is_awaited(active_) || is_awaited(other_)) return;
+  const bool guests_wait = is_awaited(active_) || (stage_ == Stage::taking_up && is_awaited(other_));
   for (const std::unique_ptr<Worker>& worker : former_) {
-    if (worker->released || worker->patience != 0) continue;
+    // Of those that die before they serve anybody there may be more than there is memory for.
+    if (worker->released || worker->patience != 0 || (guests_wait && worker->taken_up)) continue;
     worker->process.let_go();
     worker->patience = loop_.after(kReleasePatience, [this, it = worker.get()] { overlook(*it); });
   }

@@ -107,6 +107,7 @@ tl::expected<KeeperLink::Command, Nothing> KeeperLink::next(bool wait) {
 
 bool KeeperLink::wait_until_alone() {
   if (!socket_) return true;
+  if (!alone_) report(Saying::wants_alone);
   while (!alone_ && commands_.empty()) {
     if (!hear(true)) return false;
   }

@@ -46,8 +46,9 @@ void Keeper::begin_upgrade(const Received& request) {
   manager_.reloading();
   if (other_ != nullptr) {
     // A worker that stands by would be of the old version.
-    unwatch(*other_);
-    other_.reset();
+    other_->dismissed = true;
+    other_->process.signal(SIGKILL);
+    former_.push_back(std::move(other_));
   }
   stage_ = Stage::preparing;
   next_ = Version{std::move(*binary), std::move(*kept)};

@@ -13,6 +13,7 @@ bool Keepsakes::apply(Received& received) {
     case Saying::forget: kept_.erase({m.slot, m.kind, m.index}); return true;
     case Saying::forget_slot: forget_slot(m.slot); return true;
     case Saying::ready:
+    case Saying::wants_alone:
     case Saying::taken_up:
     case Saying::running:
     case Saying::refused:

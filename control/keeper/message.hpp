@@ -17,7 +17,7 @@
 
 namespace sluice::control {
 
-inline constexpr std::uint32_t kKeeperProtocol = 3;
+inline constexpr std::uint32_t kKeeperProtocol = 4;
 
 /// What a kept descriptor is. The first are those of ports::vhost::Heirloom, in its order, of a port's slot.
 enum class Kept : std::uint8_t {
@@ -41,6 +41,7 @@ enum class Saying : std::uint8_t {
   forget_slot,  ///< slot: all of it
   // A worker reports.
   ready,          ///< all is done that can be done before go; text: its version
+  wants_alone,    ///< it waits for `alone`
   taken_up,       ///< guests are served
   running,        ///< it works, and from now on has a heartbeat
   refused,        ///< it ends; text: why, as it has told already

@@ -41,8 +41,9 @@ struct SocketPair {
   }
 };
 
-/// For the kernel to take down the memory of a process, which it does some gigabytes of in a second.
-constexpr int kReleasePatienceMs = 5000;
+/// At the end of a keeper, for the kernel to take down what a worker had: who starts the switch again at once finds its
+/// devices and hugepages free. Not for ever: a switch that is told to end does so within a second.
+constexpr int kReleasePatienceMs = 500;
 
 /// Above all numbers that the child is to find something at.
 int out_of_the_way(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }

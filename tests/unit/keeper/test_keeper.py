@@ -440,9 +440,9 @@ say(RUNNING); beat()
         waits(lambda: len(children_of(keeper)) == 2, "the dead are buried, and another stands by")
 
 
-def test_what_a_dead_worker_had_is_let_go_at_once_when_nobody_is_ready(tmp_path):
-    release = tmp_path / "release"
-    with Keeper(tmp_path, ANCHOR.format(release=release) + """
+def test_what_a_dead_worker_had_is_let_go_for_one_that_waits_for_it(tmp_path):
+    release, wait = tmp_path / "release", tmp_path / "wait"
+    with Keeper(tmp_path, ANCHOR.format(release=release) + f"""
 listen()
 if first():
     anchored()
@@ -450,13 +450,17 @@ if first():
     say(RUNNING)
     os.kill(os.getpid(), 9)
 note("follows, alone", alone.is_set())
+while not os.path.exists("{wait}"): time.sleep(0.01)
+say(WANTS_ALONE)
 note("is alone", alone.wait(20))
 say(READY, '1'); gone.wait(20)
 note("goes, alone", alone.wait(20))
 say(RUNNING); beat()
 """) as keeper:
-        keeper.waits_for("worker is let go")
         keeper.waits_for("worker follows, alone False")
+        assert "is let go" not in keeper.log()
+        wait.touch()
+        keeper.waits_for("worker is let go")
         assert "is alone" not in keeper.log()
         release.touch()
         keeper.waits_for("worker is alone True")
@@ -474,6 +478,7 @@ if first():
     say(RUNNING)
     os.kill(os.getpid(), 9)
 say(READY, '1'); gone.wait(20)
+say(TAKEN_UP)
 note("is alone", alone.wait(20))
 say(RUNNING); beat()
 """) as keeper:
@@ -486,7 +491,7 @@ def test_what_the_dead_had_is_let_go_though_the_one_that_was_to_take_up_their_gu
     with Keeper(tmp_path, ANCHOR.format(release=tmp_path) + """
 number = struct.unpack_from("<Q", shared, 24)[0]
 first()
-if number == 2: listen(); note("is alone", alone.wait(20))
+if number == 2: listen(); say(WANTS_ALONE); note("is alone", alone.wait(20))
 say(READY, '1'); note("is ready", os.getpid()); assert hear()[0] == GO
 if number == 1: os.kill(os.getpid(), 9)
 if number == 0: anchored()
@@ -496,6 +501,29 @@ settings(standby=number == 0); say(RUNNING); beat()
         os.kill(int(keeper.waits_for(r"worker is ready (\d+)")[1]), signal.SIGKILL)
         keeper.waits_for("worker is let go")
         keeper.waits_for("worker is alone True")
+
+
+def test_an_upgrade_does_without_the_one_that_stands_by_and_whatever_is_left_of_it(tmp_path):
+    release, second, upgrade = tmp_path / "release", tmp_path / "second", tmp_path / "upgrade"
+    with Keeper(tmp_path, ANCHOR.format(release=release) + f"""
+say(READY, '1')
+if os.path.exists("{second}"):
+    anchored()
+    note("stands by")
+open("{second}", "w")
+assert hear()[0] == GO
+settings(standby=1); say(RUNNING)
+while not os.path.exists("{upgrade}"): time.sleep(0.01)
+say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=20000); until_told_to_end()
+""") as keeper:
+        script(tmp_path / "switch.yaml.next", WAITS + "settings(); say(RUNNING); beat(50); until_told_to_end()")
+        keeper.waits_for("worker stands by")
+        upgrade.touch()
+        keeper.waits_for("worker is let go")
+        keeper.waits_for("worker upgraded: well\nworker leaves")
+        release.touch()
+        waits(lambda: len(children_of(keeper)) == 1, "the dead are buried")
+        assert " error " not in keeper.log()
 
 
 def test_standbys_that_die_again_and_again_are_followed_later_and_later(tmp_path):
