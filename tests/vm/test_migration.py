@@ -70,9 +70,9 @@ class Machine:
         self.guest.stop()
 
 
-def answered(guest: Guest) -> list[int]:
-    """The numbers of the pings that were answered."""
-    return [int(number) for number in re.findall(r"seq=(\d+)", guest.run("cat /tmp/pings"))]
+def last_answered(guest: Guest) -> int:
+    """The number of the last ping that was answered; a whole log would take the guest's console a second."""
+    return max(map(int, re.findall(r"seq=(\d+)", guest.run("tail -n 2 /tmp/pings"))), default=-1)
 
 
 def start_listener(guest: Guest) -> None:
@@ -133,8 +133,8 @@ def test_a_guest_moves_to_another_port_with_its_memory_and_its_traffic(place, ti
             wait_until(lambda: waiting(machine.guest) >= ARRIVED, "what was sent waits in the guest", 60)
             machine.end_migration()
             ended = time.monotonic()
-            heard = len(answered(peer))
-            wait_until(lambda: len(answered(peer)) > heard, "pings are answered at the new place", 60)
+            heard = last_answered(peer)
+            wait_until(lambda: last_answered(peer) > heard, "pings are answered at the new place", 60)
             silences.append(1000 * (time.monotonic() - ended))
             assert switch.fdb()[0, MACS[MOVING]] == other.port
             machine.stop()
