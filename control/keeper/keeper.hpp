@@ -91,9 +91,6 @@ class Keeper {
   void apply(Received& received);
   void now_taken_up(Worker& worker);
   void now_running(Worker& worker);
-  void died(Worker& worker);
-  void active_died(const std::string& how, bool well, Clock::time_point started);
-  void other_died(const std::string& how, const std::string& why, Clock::time_point started);
   void adopt_settings(const Worker& worker);
   void look();
   void kill_hung(const Standstill::Found& found, std::chrono::milliseconds patience);
@@ -108,6 +105,9 @@ class Keeper {
   void watch_pmds(Worker& worker);
   void pmd_ended(Worker& worker, int fd);
   void follow_dying();
+  void died(Worker& worker);
+  void active_died(const std::string& how, bool well, Clock::time_point started);
+  void other_died(const std::string& how, const std::string& why, Clock::time_point started);
   void let_go_of_former();
   void released(Worker& worker);
   void bury(Worker& worker);

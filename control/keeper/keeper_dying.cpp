@@ -1,12 +1,13 @@
-// What becomes of a worker that dies. One that stands by follows it as soon as nothing of it runs any more, before the
-// kernel has taken it down. What it had is let go when guests have been taken up, since that takes a core's time; or
-// when whoever comes after waits for it, who may need its hugepages; or when nobody comes.
+// What becomes of a worker that dies, and who follows it. One that stands by follows it as soon as nothing of it runs
+// any more, before the kernel has taken it down. What it had is let go when guests have been taken up, since that takes
+// a core's time; or when whoever comes after waits for it, who may need its hugepages; or when nobody comes.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <csignal>
 #include <utility>
 #include <vector>
 
@@ -58,6 +59,89 @@ void Keeper::follow_dying() {
   const Clock::time_point started = worker.started;
   former_.push_back(std::move(active_));
   active_died(how, false, started);
+}
+
+void Keeper::died(Worker& worker) {
+  const bool followed = std::ranges::find(former_, &worker, &std::unique_ptr<Worker>::get) != former_.end();
+  // What it said before it died counts, if whoever follows can still hear of it. A connection that comes too late for
+  // that is closed.
+  if (!followed) read_from(worker);
+  worker.dead = true;
+  loop_.unwatch(worker.process.socket());
+  loop_.unwatch(worker.process.pid_fd());
+  for (const ports::UniqueFd& pmd : worker.pmds) loop_.unwatch(pmd.get());
+  const pid_t pid = worker.process.pid();
+  const std::string end = worker.process.last_words();
+  const std::string how =
+      fmt::format("worker {} {}{}", pid, end, worker.why.empty() ? "" : fmt::format(": {}", worker.why));
+  const bool well = worker.process.ended_well();
+  const Clock::time_point started = worker.started;
+  if (followed) {
+    if (!worker.dismissed) spdlog::error("{}", how);
+  } else if (&worker == active_.get()) {
+    former_.push_back(std::move(active_));
+    active_died(how, well, started);
+  } else {
+    const std::string why = worker.why.empty() ? fmt::format("it {}", end) : worker.why;
+    former_.push_back(std::move(other_));
+    other_died(how, why, started);
+  }
+  if (worker.gone()) bury(worker);
+  let_go_of_former();
+}
+
+void Keeper::active_died(const std::string& how, bool well, Clock::time_point started) {
+  loop_.cancel(std::exchange(kill_timer_, 0));
+  loop_.cancel(std::exchange(start_timer_, 0));
+  standstill_.reset();
+  if (stopping_ || !ever_running_) {
+    if (!stopping_ || !well) spdlog::error("{}", how);
+    if (!stopping_) exit_ = 1;
+    return loop_.stop();
+  }
+  if (stage_ == Stage::preparing) {
+    // What was to come has yet to show that it can; what was there has.
+    next_.reset();
+    end_stage();
+    role_ = Other::followed;
+    other_->process.signal(SIGKILL);
+  } else if (stage_ == Stage::proving) {
+    upgrade_failed(fmt::format("the new version was running, and then {}", how));
+    end_stage();
+    if (other_ != nullptr) command(*other_, Saying::leave);
+  }
+  const milliseconds delay = crashes_.crashed(Clock::now(), Clock::now() - started);
+  if (delay.count() > 0 && role_ != Other::candidate) {
+    spdlog::error("{}; this happens again and again: another is started in {} ms", how, delay.count());
+    return arm(restart_timer_, delay, &Keeper::start_active);
+  }
+  const bool waits = other_ != nullptr && (role_ == Other::standby || role_ == Other::candidate);
+  spdlog::error("{}; {}", how, waits ? "the one that stands by takes over" : "another is started");
+  if (waits && stage_ == Stage::taking_up) return;  // it has been told to go
+  if (waits && (stage_ == Stage::closing || stage_ == Stage::parking)) {
+    parking();
+    return handed_over();
+  }
+  waits ? promote() : start_active();
+}
+
+void Keeper::other_died(const std::string& how, const std::string& why, Clock::time_point started) {
+  const Other role = std::exchange(role_, Other::none);
+  withheld_.clear();
+  if (stopping_) return;
+  if (role == Other::candidate) {
+    const bool parked = stage_ == Stage::taking_up;
+    next_.reset();
+    end_stage();
+    upgrade_failed(why);
+    if (active_ == nullptr) return start_active();
+    if (parked) command(*active_, Saying::resume);
+  } else if (role == Other::standby) {
+    spdlog::warn("{}, standing by", how);
+    const milliseconds delay = standby_crashes_.crashed(Clock::now(), Clock::now() - started);
+    return arm(standby_timer_, delay, &Keeper::start_standby);
+  }
+  start_standby();
 }
 
 void Keeper::let_go_of_former() {

@@ -1,0 +1,121 @@
+"""The keeper, with workers that are scripts: upgrades, and what becomes of them when either of the two fails."""
+
+import os
+import pathlib
+import re
+import signal
+
+import pytest
+
+from keepers import Keeper, LIVES, WAITS, script
+
+
+# An upgrade: the first worker asks for it, and both tell what becomes of them.
+ASKS = WAITS + """
+say(RUNNING)
+say(KEEP, slot=1, kind=KICK, fd=0)
+say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=3000)
+until_told_to_end()
+"""
+
+
+def upgraded(place: pathlib.Path, text: str):
+    script(place / "switch.yaml.next", text)
+    return Keeper(place, ASKS)
+
+
+def test_an_upgrade_hands_over_and_lets_the_old_one_leave(tmp_path):
+    with upgraded(tmp_path, WAITS + """
+note("configuration:", os.pread(5, 100, 0).decode(), kept_places())
+settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()
+""") as keeper:
+        keeper.waits_for(r"worker configuration: as it is now \[\(1, 4, 0\)\]")
+        keeper.waits_for("worker upgraded: well\nworker leaves")
+        assert keeper.ends() == 0 and " error " not in keeper.log()
+
+
+@pytest.mark.parametrize("text, why", [
+    ("sys.exit(5)", "it ended with exit code 5"),
+    ("os.kill(os.getpid(), 11)", r"it was killed by signal 11 \(Segmentation fault\)"),
+    ("time.sleep(1000)", "it was not ready in time"),
+    ("say(REFUSED, 'the state is of version 1, mine of 2'); sys.exit(1)", "the state is of version 1, mine of 2"),
+    (WAITS + "sys.exit(6)", "it ended with exit code 6"),
+    (WAITS + "time.sleep(1000)", "it did not take up the ports in time"),
+    (WAITS + "say(FORGET, slot=1, kind=KICK); sys.exit(7)", "it ended with exit code 7"),
+], ids=["exits", "crashes", "hangs", "refuses", "fails-to-take-up", "hangs-in-taking-up", "forgets-and-fails"])
+def test_when_the_new_one_does_not_come_up_the_old_one_goes_on(tmp_path, text, why):
+    with upgraded(tmp_path, text) as keeper:
+        keeper.waits_for(f"worker upgraded: {why}\n")
+        if "GO" in text:
+            keeper.waits_for("worker resumes")
+        assert "leaves" not in keeper.log()
+        old = int(re.search(r"started beside worker (\d+)", keeper.log())[1])
+        os.kill(old, signal.SIGKILL)  # what it kept is still kept
+        script(keeper.worker, WAITS + "say(RUNNING); note('kept', kept_places()); until_told_to_end()")
+        keeper.waits_for(r"worker kept \[\(1, 4, 0\)\]")
+
+
+def test_devices_take_longer_to_close_and_open_than_guests_may_wait(tmp_path):
+    with Keeper(tmp_path, WAITS + """
+settings(); say(RUNNING); say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=5000)
+assert hear()[0] == HAND_OVER
+time.sleep(1.2); say(PARKING); say(HANDED_OVER); until_told_to_end()
+""") as keeper:
+        script(tmp_path / "switch.yaml.next", WAITS + "say(TAKEN_UP); time.sleep(1.2); settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()")
+        keeper.waits_for("worker upgraded: well\nworker leaves")
+        pause = float(keeper.waits_for(r"nobody had the VMs' ports for ([\d.]+) ms")[1])
+        assert pause < 1200, "that devices were closed and opened is no part of it"
+
+
+def test_a_new_one_that_dies_when_it_has_begun_is_followed_by_the_old_version(tmp_path):
+    with Keeper(tmp_path, WAITS + """
+say(RUNNING); note("old version runs", kept_places())
+if first(): say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=3000); say(KEEP, slot=1, kind=KICK, fd=0)
+until_told_to_end()
+""") as keeper:
+        script(tmp_path / "switch.yaml.next", WAITS + "say(RUNNING); sys.exit(8)")
+        keeper.waits_for("worker upgraded: the new version was running, and then worker .* ended with exit code 8\n")
+        keeper.waits_for(r"worker old version runs \[\(1, 4, 0\)\]")
+        assert "leaves" in keeper.log()
+
+
+def test_in_a_crash_loop_a_new_version_that_is_ready_follows_at_once(tmp_path):
+    with Keeper(tmp_path, WAITS + """
+struct.pack_into("<Q", shared, 24, 1 + struct.unpack_from("<Q", shared, 24)[0])
+say(RUNNING)
+if struct.unpack_from("<Q", shared, 24)[0] < 6: os.kill(os.getpid(), 9)
+say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=5000)
+assert hear()[0] == HAND_OVER
+say(PARKING); say(HANDED_OVER)
+while not os.path.exists(sys.argv[-1] + ".goes"): time.sleep(0.01)
+os.kill(os.getpid(), 9)
+""") as keeper:
+        script(tmp_path / "switch.yaml.next", WAITS + """
+open(sys.argv[-1] + ".goes", "w").close()
+while not os.path.exists(sys.argv[-1] + ".takes"): time.sleep(0.01)
+settings(); beat(1); say(RUNNING); note("new version runs"); beat(50); until_told_to_end()
+""")
+        keeper.waits_for(r"(?s)(was killed by signal 9.*){6}")
+        assert "again and again" not in keeper.log()
+        (tmp_path / "switch.yaml.takes").touch()
+        keeper.waits_for("worker new version runs(?s:.*)has taken over")
+        assert keeper.ends() == 0
+
+
+@pytest.mark.parametrize("hangs, why", [
+    ("say(PARKING)", "it did not hand over in time"),
+    ("", "the control thread has stood still for 400 ms"),
+], ids=["parking", "closing its devices"])
+def test_an_old_one_that_hangs_when_it_is_to_hand_over_is_replaced(tmp_path, hangs, why):
+    with Keeper(tmp_path, WAITS + f"""
+settings(hang_timeout_ms=400); beat(1); say(RUNNING); beat(10)
+say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=5000)
+threading.Thread(target=lambda: hear() and gone.set(), daemon=True).start(); gone.clear()
+while not gone.is_set(): beat(1)
+{hangs}
+time.sleep(1000)
+""") as keeper:
+        script(tmp_path / "switch.yaml.next", LIVES)
+        keeper.waits_for(why)
+        keeper.waits_for("worker runs")
+        assert keeper.child.poll() is None
