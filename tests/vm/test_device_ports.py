@@ -222,8 +222,10 @@ def test_a_null_port_takes_everything_and_one_that_sends_is_seen(place):
         wait_until(lambda: switch.ports()["hole"]["tx_packets"] == 100, "all frames are gone", 10)
         switch.cli("port", "add", "name=source", "type=null", "size=128", "copy=true")
         wait_until(lambda: switch.ports()["source"]["rx_packets"] > 10_000, "frames come", 10)
-        source = switch.ports()["source"]
-        assert source["rx_bytes"] == 128 * source["rx_packets"]
+        # Both counters go on between a look at the one and at the other.
+        source, later = switch.ports()["source"], switch.ports()["source"]
+        assert source["rx_bytes"] % 128 == 0
+        assert 128 * source["rx_packets"] <= later["rx_bytes"] and source["rx_bytes"] <= 128 * later["rx_packets"]
         switch.cli("port", "del", "source")
         switch.cli("port", "del", "hole", check=False)
 
