@@ -21,6 +21,16 @@ def anchored():
         os._exit(0)
 """
 
+# The first of all serves guests, and is killed.
+FIRST_DIES = """
+listen()
+if first():
+    anchored()
+    say(READY, '1'); gone.wait(20)
+    say(RUNNING)
+    os.kill(os.getpid(), 9)
+"""
+
 
 def children_of(keeper: Keeper) -> list[int]:
     return [int(pid) for pid in pathlib.Path(f"/proc/{keeper.child.pid}/task/{keeper.child.pid}/children").read_text().split()]
@@ -59,13 +69,7 @@ say(RUNNING); beat()
 
 def test_what_a_dead_worker_had_is_let_go_for_one_that_waits_for_it(tmp_path):
     release, wait = tmp_path / "release", tmp_path / "wait"
-    with Keeper(tmp_path, ANCHOR.format(release=release) + f"""
-listen()
-if first():
-    anchored()
-    say(READY, '1'); gone.wait(20)
-    say(RUNNING)
-    os.kill(os.getpid(), 9)
+    with Keeper(tmp_path, ANCHOR.format(release=release) + FIRST_DIES + f"""
 note("follows, alone", alone.is_set())
 while not os.path.exists("{wait}"): time.sleep(0.01)
 say(WANTS_ALONE)
@@ -87,13 +91,7 @@ say(RUNNING); beat()
 
 def test_a_worker_that_is_never_all_gone_is_not_waited_for_for_ever(tmp_path):
     release = tmp_path / "release"
-    with contextlib.ExitStack() as at_end, Keeper(tmp_path, ANCHOR.format(release=release) + """
-listen()
-if first():
-    anchored()
-    say(READY, '1'); gone.wait(20)
-    say(RUNNING)
-    os.kill(os.getpid(), 9)
+    with contextlib.ExitStack() as at_end, Keeper(tmp_path, ANCHOR.format(release=release) + FIRST_DIES + """
 say(READY, '1'); gone.wait(20)
 say(TAKEN_UP)
 note("is alone", alone.wait(20))
