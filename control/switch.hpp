@@ -14,6 +14,7 @@
 
 #include "control/config/config.hpp"
 #include "control/error.hpp"
+#include "control/urgency.hpp"
 #include "ports/drop_reason.hpp"
 #include "ports/event_loop.hpp"
 #include "ports/port.hpp"
@@ -113,8 +114,8 @@ class Switch {
   /// close_devices().
   void park();
   void unpark();
-  /// Makes the slow path's thread urgent (see urgency.hpp), or as threads were when the switch was prepared.
-  void hurry(bool urgent);
+  /// The slow path's thread is as said; take_up() starts it as the thread is that calls, and park() makes it urgent.
+  void schedule_slow_path(const Scheduling& scheduling);
   /// Once this worker is the one that goes on: ports that the one before had and this one has not are gone for good.
   void abandon_other_ports();
   /// Where clients connect: no port that is added can be there.

@@ -12,16 +12,21 @@ namespace sluice::control {
 
 class Scheduling {
  public:
+  /// As sched_setscheduler(2) has them.
+  Scheduling(int policy, int priority) : policy_(policy) { parameters_.sched_priority = priority; }
   /// Of a thread as it is now; 0: of this one.
   [[nodiscard]] static Scheduling of(pid_t thread);
+
+  [[nodiscard]] int policy() const { return policy_; }
+  [[nodiscard]] int priority() const { return parameters_.sched_priority; }
   /// Makes a thread be so; whether that was permitted. Calls nothing that a child may not call before exec.
   bool apply(pid_t thread) const;  // NOLINT(modernize-use-nodiscard): what is not permitted is left as it is
+  /// Makes all threads of this process be so, but the one that calls.
+  void apply_to_others() const;
 
  private:
-  int policy_ = SCHED_OTHER;
+  int policy_;
   sched_param parameters_{};
-
-  friend bool make_urgent(pid_t thread);
 };
 
 /// The thread goes before whatever is not real-time; one that is real-time already stays as it is. What it starts from

@@ -49,7 +49,9 @@ constexpr std::chrono::milliseconds kUrgency{100};
 
 class Worker {
  public:
-  Worker(const Config& config, KeeperLink& link) : config_(config), link_(link) {}
+  /// `ordinary` is what the threads are for which no VM waits.
+  Worker(const Config& config, KeeperLink& link, const Scheduling& ordinary)
+      : config_(config), link_(link), ordinary_(ordinary) {}
 
   /// Until the keeper says stop. An error is why it does not even begin.
   [[nodiscard]] Expected<void> run();
@@ -65,7 +67,7 @@ class Worker {
 
   const Config& config_;
   KeeperLink& link_;
-  const Scheduling ordinary_ = Scheduling::of(0);
+  const Scheduling ordinary_;
   ports::EventLoop loop_;
   std::unique_ptr<Switch> switch_;
   bool hands_over_ = false;
@@ -78,6 +80,7 @@ Expected<void> Worker::run() {
   auto prepared = Switch::prepare(config_, loop_, link_);
   if (!prepared) return tl::unexpected(prepared.error());
   switch_ = std::move(*prepared);
+  ordinary_.apply_to_others();
   Heartbeat& heartbeat = link_.heartbeat();
   heartbeat.standby.store(config_.recovery.standby, std::memory_order_relaxed);
   heartbeat.hang_timeout_ms.store(static_cast<std::uint32_t>(config_.recovery.hang_timeout.count()),
@@ -90,7 +93,8 @@ Expected<void> Worker::run() {
     if (command->saying == Saying::go) break;
   }
   link_.take_over();
-  // The keeper has made us urgent with that word; what we start, the slow path, is urgent too.
+  // The keeper has made us urgent with that word, if we were not from the first; what we start, the slow path, is
+  // urgent too.
   auto taken = switch_->take_up();
   ordinary_.apply(0);
   if (!taken) return taken;
@@ -179,7 +183,7 @@ bool Worker::go_on_after_hand_over() {
 }
 
 void Worker::calm_down() {
-  loop_.after(kUrgency, [this] { switch_->hurry(false); });
+  loop_.after(kUrgency, [this] { switch_->schedule_slow_path(ordinary_); });
 }
 
 void Worker::upgrade(const std::string& binary, std::chrono::milliseconds patience, Switch::Then<Expected<void>> then) {
@@ -195,40 +199,49 @@ void Worker::answer_upgrade(const std::string& error) {
                      : tl::unexpected(Error{"the upgrade has failed, and the switch goes on as before: " + error}));
 }
 
+struct Options {
+  std::string config;
+  std::uint32_t protocol = 0;
+  unsigned heartbeat = 0;
+  int policy = SCHED_OTHER;
+  int priority = 0;
+};
+
 /// Tells people and the keeper why this worker does not begin.
 int refuse(int link, const std::string& why) {
   (void)send_message(link, {.saying = Saying::refused}, why, -1, true);
   return fail(why);
 }
 
-int run(const std::string& path, std::uint32_t protocol, unsigned heartbeat) {
+int run(const Options& options) {
   ports::UniqueFd link_fd(kWorkerLinkFd);
   const ports::UniqueFd state(kWorkerStateFd);
   const ports::UniqueFd text_fd(kWorkerConfigFd);
   for (const int fd : {kWorkerLinkFd, kWorkerStateFd, kWorkerConfigFd}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   ::prctl(PR_SET_NAME, "sluice-worker");
-  drop_anchor(ports::UniqueFd(kWorkerLifelineFd));
-  if (protocol != kKeeperProtocol) {
+  const Scheduling ordinary(options.policy, options.priority);
+  drop_anchor(ports::UniqueFd(kWorkerLifelineFd), ordinary);
+  if (options.protocol != kKeeperProtocol) {
     return refuse(link_fd.get(), fmt::format("the keeper that runs speaks version {} of the keeper's protocol, this "
                                              "program version {}: stop the switch, then start this one",
-                                             protocol, kKeeperProtocol));
+                                             options.protocol, kKeeperProtocol));
   }
   auto shared = SharedMemory::map(state.get());
   if (!shared) return refuse(link_fd.get(), shared.error().message);
   const int reply_to = link_fd.get();
-  KeeperLink link(std::move(link_fd), std::move(*shared), heartbeat);
+  KeeperLink link(std::move(link_fd), std::move(*shared), options.heartbeat);
   const auto text = kept_config_text(text_fd.get());
   if (!text) return refuse(reply_to, text.error().message);
-  auto config = checked_config(*text, path);
+  auto config = checked_config(*text, options.config);
   if (!config) {
     link.report(Saying::refused, fmt::format("{}", fmt::join(config.error(), "\n")));
-    return report_errors(path, config.error());
+    return report_errors(options.config, config.error());
   }
 
   start_log();
   std::signal(SIGPIPE, SIG_IGN);
   report_stacks();
-  Worker worker(*config, link);
+  Worker worker(*config, link, ordinary);
   const auto done = worker.run();
   return done ? static_cast<int>(kDone) : refuse(reply_to, done.error().message);
 }
@@ -237,17 +250,15 @@ int run(const std::string& path, std::uint32_t protocol, unsigned heartbeat) {
 
 void add_worker(CLI::App& app, int& exit) {
   CLI::App* command = app.add_subcommand("worker", "Be the switch, for 'sluice run'");
-  command->group("");  // of no use to people
-  struct Options {
-    std::string config;
-    std::uint32_t protocol = 0;
-    unsigned heartbeat = 0;
-  };
+  command->group("");       // of no use to people
+  command->allow_extras();  // of a keeper of another version, which is told so
   auto options = std::make_shared<Options>();
   command->add_option("CONFIG", options->config, "What the configuration is called")->required();
   command->add_option("--protocol", options->protocol, "The version of what the keeper says")->required();
   command->add_option("--heartbeat", options->heartbeat, "Which of the heartbeats is ours")->check(CLI::Range(0, 1));
-  command->callback([options, &exit] { exit = run(options->config, options->protocol, options->heartbeat); });
+  command->add_option("--policy", options->policy, "Of its threads when no VM waits: see sched_setscheduler(2)");
+  command->add_option("--priority", options->priority, "The same threads' priority");
+  command->callback([options, &exit] { exit = run(*options); });
 }
 
 }  // namespace sluice::control

@@ -36,7 +36,7 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) int hold(void* /*
 
 }  // namespace
 
-bool drop_anchor(ports::UniqueFd lifeline) {
+bool drop_anchor(ports::UniqueFd lifeline, const Scheduling& scheduling) {
   lifeline_fd = lifeline.release();
   sigset_t all;
   sigset_t before;
@@ -44,7 +44,9 @@ bool drop_anchor(ports::UniqueFd lifeline) {
   sigprocmask(SIG_SETMASK, &all, &before);
   const int child = ::clone(hold, stack + kStackBytes, CLONE_VM | CLONE_FILES | SIGCHLD, nullptr);
   sigprocmask(SIG_SETMASK, &before, nullptr);
-  return child > 0;
+  if (child < 0) return false;
+  scheduling.apply(child);
+  return true;
 }
 
 }  // namespace sluice::control

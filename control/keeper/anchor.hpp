@@ -7,13 +7,15 @@
 // the keeper lets it.
 #pragma once
 
+#include "control/urgency.hpp"
 #include "ports/unique_fd.hpp"
 
 namespace sluice::control {
 
 /// Starts this process's anchor, which ends when the other end of `lifeline`, a stream socket, is shut down or closed;
 /// our end stays open until both have ended: then the other end hangs up. Whatever our memory maps and our descriptors
-/// hold stays in use until then. False if it cannot be started: all of this is as it is without.
-bool drop_anchor(ports::UniqueFd lifeline);
+/// hold stays in use until then. It is scheduled as said. False if it cannot be started: all of this is as it is
+/// without.
+bool drop_anchor(ports::UniqueFd lifeline, const Scheduling& scheduling);
 
 }  // namespace sluice::control

@@ -91,11 +91,11 @@ void Keeper::remove_sockets() const {
   }
 }
 
-std::unique_ptr<Keeper::Worker> Keeper::spawn(const Version& version) {
+std::unique_ptr<Keeper::Worker> Keeper::spawn(const Version& version, bool urgent) {
   const unsigned taken = active_ ? active_->heartbeat : other_ ? other_->heartbeat : 1;
   const unsigned heartbeat = 1 - taken;
-  auto process =
-      WorkerProcess::start({version.binary, state_.get(), version.text.get(), options_.config, heartbeat, ordinary_});
+  auto process = WorkerProcess::start(
+      {version.binary, state_.get(), version.text.get(), options_.config, heartbeat, ordinary_, urgent});
   if (!process) {
     spdlog::error("{}", process.error().message);
     return nullptr;
@@ -109,8 +109,10 @@ std::unique_ptr<Keeper::Worker> Keeper::spawn(const Version& version) {
   return worker;
 }
 
+/// VMs of a worker, or a keeper, before this one wait for it.
 void Keeper::start_active() {
-  active_ = spawn(version_);
+  const bool awaited = std::ranges::any_of(kept_.all(), [](const auto& k) { return k.first.kind == Kept::connection; });
+  active_ = spawn(version_, awaited);
   if (active_ != nullptr) return send_off();
   if (!ever_running_) {
     exit_ = 1;

@@ -76,7 +76,7 @@ class Keeper {
   enum class Stage : std::uint8_t { none, preparing, closing, parking, taking_up, proving };
 
   // The lives of workers (keeper.cpp).
-  [[nodiscard]] std::unique_ptr<Worker> spawn(const Version& version);
+  [[nodiscard]] std::unique_ptr<Worker> spawn(const Version& version, bool urgent = false);
   void start_active();
   void start_standby();
   void promote();

@@ -17,7 +17,7 @@
 
 namespace sluice::control {
 
-inline constexpr std::uint32_t kKeeperProtocol = 4;
+inline constexpr std::uint32_t kKeeperProtocol = 5;
 
 /// What a kept descriptor is. The first are those of ports::vhost::Heirloom, in its order, of a port's slot.
 enum class Kept : std::uint8_t {

@@ -49,10 +49,10 @@ constexpr int kReleasePatienceMs = 500;
 int out_of_the_way(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }
 
 /// In the child. Only what may be called between fork and exec.
-[[noreturn]] void become_worker(const std::array<int, 4>& given, int program, const char* path, char* const* arguments,
-                                pid_t keeper, const Scheduling& ordinary) {
+[[noreturn]] void become_worker(const std::array<int, 4>& given, int program, char* const* arguments, pid_t keeper,
+                                const WorkerProcess::Start& start) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  ordinary.apply(0);                      // the keeper is urgent
+  if (!start.urgent) start.ordinary.apply(0);
   if (::getppid() != keeper) ::_exit(1);  // it died before that
   // The keeper is the one who is told to end; what goes to the whole group (Ctrl-C) is not for us.
   ::signal(SIGINT, SIG_IGN);
@@ -62,7 +62,8 @@ int out_of_the_way(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   for (std::size_t i = 0; i < given.size(); ++i) ::dup2(given[i], kWorkerLinkFd + static_cast<int>(i));
   ::fexecve(program, arguments, environ);
-  if (errno == ENOENT) ::execve(path, arguments, environ);  // a script: its interpreter has to find it by its name
+  if (errno == ENOENT)
+    ::execve(start.binary.path.c_str(), arguments, environ);  // a script: its interpreter has to find it by its name
   constexpr std::string_view kWhy = "sluice: the worker's program cannot be executed\n";
   [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, kWhy.data(), kWhy.size());
   ::_exit(127);
@@ -93,6 +94,8 @@ Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
   std::vector<std::string> words{"sluice",      "worker",
                                  "--protocol",  std::to_string(kKeeperProtocol),
                                  "--heartbeat", std::to_string(start.heartbeat),
+                                 "--policy",    std::to_string(start.ordinary.policy()),
+                                 "--priority",  std::to_string(start.ordinary.priority()),
                                  start.name};
   std::vector<char*> arguments;
   arguments.reserve(words.size() + 1);
@@ -103,8 +106,7 @@ Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
   const pid_t keeper = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return failed("fork");
-  if (pid == 0)
-    become_worker(given, program.get(), start.binary.path.c_str(), arguments.data(), keeper, start.scheduling);
+  if (pid == 0) become_worker(given, program.get(), arguments.data(), keeper, start);
   UniqueFd pid_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pid_fd) {
     const auto error = failed("pidfd_open");
@@ -113,7 +115,7 @@ Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
     return error;
   }
   ::fcntl(pid_fd.get(), F_SETFD, FD_CLOEXEC);
-  return WorkerProcess(pid, std::move(pid_fd), std::move(link->ours), std::move(lifeline->ours), start.scheduling);
+  return WorkerProcess(pid, std::move(pid_fd), std::move(link->ours), std::move(lifeline->ours), start.ordinary);
 }
 
 WorkerProcess::~WorkerProcess() {

@@ -40,7 +40,8 @@ class WorkerProcess {
     int config;               ///< the configuration's text
     const std::string& name;  ///< what it is called in messages: its path
     unsigned heartbeat;
-    const Scheduling& scheduling;  ///< what it is to begin with; ours may be another
+    const Scheduling& ordinary;  ///< what its threads are but in a hurry; ours may be another
+    bool urgent;                 ///< VMs wait for it: it begins as we are
   };
   [[nodiscard]] static Expected<WorkerProcess> start(const Start& start);
   WorkerProcess(WorkerProcess&&) = default;

@@ -19,7 +19,6 @@
 #include "control/switch/pmd_set.hpp"
 #include "control/switch/port_set.hpp"
 #include "control/switch/run_time_changes.hpp"
-#include "control/urgency.hpp"
 #include "ports/eal.hpp"
 #include "ports/mbuf_frame.hpp"
 #include "ports/port_pools.hpp"
@@ -102,7 +101,6 @@ struct Switch::Impl {
   std::unique_ptr<SlowPath> prepared;  ///< until take_up()
   std::unique_ptr<SlowPathThread> slow_path;
 
-  const Scheduling ordinary = Scheduling::of(0);  ///< the slow path's, but in a hurry
   ports::PortHost host;
   PortNames names;
   std::vector<Rule> rules;  ///< as the slow path has them, but for their order

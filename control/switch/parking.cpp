@@ -51,7 +51,7 @@ void Switch::close_devices() {
 }
 
 void Switch::park() {
-  hurry(true);
+  make_urgent(impl_->slow_path->kernel_id());
   std::vector<PortQueues> ports = impl_->ports.queues();
   for (PortQueues& port : ports) port.rx.clear();
   impl_->pmds.use(ports);
@@ -72,10 +72,7 @@ void Switch::unpark() {
   impl_->drop_unopened();
 }
 
-void Switch::hurry(bool urgent) {
-  const pid_t thread = impl_->slow_path->kernel_id();
-  urgent ? make_urgent(thread) : impl_->ordinary.apply(thread);
-}
+void Switch::schedule_slow_path(const Scheduling& scheduling) { scheduling.apply(impl_->slow_path->kernel_id()); }
 
 void Switch::abandon_other_ports() {
   for (const unsigned slot : impl_->link.slots().unclaimed()) {

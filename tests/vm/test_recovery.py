@@ -150,6 +150,17 @@ def test_vms_that_connect_to_the_switch_stay_connected(place):
         assert "stack of thread" in t.switch.log()
 
 
+def test_a_worker_that_was_in_a_hurry_is_scheduled_like_any_other_afterwards(place):
+    with trial(place) as t:
+        t.kill()
+        worker = t.switch.worker_pid
+        anchor = pathlib.Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+        threads = [thread for process in (worker, *anchor) for thread in pathlib.Path(f"/proc/{process}/task").iterdir()]
+        assert len(anchor) == 1 and len(threads) > 4
+        ordinary = os.sched_getscheduler(0)
+        wait_until(lambda: {os.sched_getscheduler(int(thread.name)) for thread in threads} == {ordinary}, "no thread is urgent")
+
+
 @pytest.mark.parametrize("kind", ["split", "packed"])
 def test_a_worker_that_stands_by_takes_over(place, times, figures, kind):
     kills = times(2, 50)

@@ -80,7 +80,7 @@ class Anchored : public testing::Test {
  private:
   [[noreturn]] void be_child() {
     lifeline_.ours.reset();
-    if (!drop_anchor(std::move(lifeline_.theirs))) ::_exit(1);
+    if (!drop_anchor(std::move(lifeline_.theirs), Scheduling::of(0))) ::_exit(1);
     ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0);
     const int fifo = ::open(fifo_.c_str(), O_WRONLY | O_CLOEXEC);
     [[maybe_unused]] const ssize_t n = ::write(fifo, "!", 1);

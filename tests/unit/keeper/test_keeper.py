@@ -57,6 +57,24 @@ until_told_to_end()
         keeper.waits_for("(?s)(worker configuration: as it was at the start.*){2}")
 
 
+def test_a_worker_that_vms_wait_for_begins_as_urgent_as_the_keeper_and_any_other_as_the_keeper_was(tmp_path):
+    with Keeper(tmp_path, """
+begins = os.sched_getscheduler(0)
+ordinary = int(sys.argv[sys.argv.index("--policy") + 1])
+""" + WAITS + """
+ordinary_as_given = ordinary == int(os.environ["ORDINARY"])
+if first():
+    note("of no VM", ordinary_as_given and begins == ordinary)
+    open(os.environ["KEEPER"], "w").write(str(os.sched_getscheduler(os.getppid())))
+    say(RUNNING)
+    say(KEEP, slot=1, kind=CONNECTION, fd=0)
+    os.kill(os.getpid(), 9)
+note("awaited", ordinary_as_given and begins == int(open(os.environ["KEEPER"]).read()))
+say(RUNNING); until_told_to_end()
+""", env={"ORDINARY": str(os.sched_getscheduler(0)), "KEEPER": str(tmp_path / "as the keeper")}) as keeper:
+        keeper.waits_for("(?s)worker of no VM True.*worker awaited True")
+
+
 def test_workers_that_die_again_and_again_are_followed_later_and_later(tmp_path):
     with Keeper(tmp_path, WAITS + "say(RUNNING); os._exit(3)") as keeper:
         keeper.waits_for("exit code 3; this happens again and again: another is started in 200 ms")
