@@ -1,4 +1,5 @@
 // `sluice run`: the keeper, in the foreground, which starts the switch itself as another process (worker.cpp).
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -99,8 +100,9 @@ int run(const std::string& path, const std::optional<std::string>& socket_path, 
   auto found = legacy(manager);
   if (!found) return fail(found.error().message);
   // Before a worker is started: that another switch is at work is found out before anything of its is touched.
-  auto socket =
-      ListeningSocket::open_or_adopt(found->kept.take({kNoSlot, Kept::control_socket, 0}), config->control_socket);
+  const int left = found->kept.find({kNoSlot, Kept::control_socket, 0});
+  ports::UniqueFd listening(left < 0 ? -1 : ::fcntl(left, F_DUPFD_CLOEXEC, 0));
+  auto socket = ListeningSocket::open_or_adopt(std::move(listening), config->control_socket);
   if (!socket) return fail(socket.error().message);
 
   spdlog::info("sluice " SLUICE_VERSION " runs {}; control socket {}", path, config->control_socket);
@@ -112,7 +114,7 @@ int run(const std::string& path, const std::optional<std::string>& socket_path, 
                  .leaves_all = leaves_all},
                 manager, std::move(found->state), std::move(found->shared), std::move(found->kept));
   const int failed = keeper.run();
-  if (leaves_all && failed == 0) socket->leave_file();
+  if (keeper.leaves_all() && failed == 0) socket->leave_file();
   return failed == 0 ? kDone : kFailed;
 }
 
@@ -130,7 +132,8 @@ void add_run(CLI::App& app, int& exit) {
   command->add_option("--socket", options->socket, "The control socket, whatever the configuration says")
       ->option_text("PATH");
   command->add_flag("--leave-to-service-manager", options->leaves_all,
-                    "At the end, stay connected: systemd keeps all for the next start (FileDescriptorStoreMax=)");
+                    "Told to end by SIGTERM, stay connected: systemd keeps all for the next start "
+                    "(FileDescriptorStoreMax=). SIGINT is an end in order");
   command->footer(examples({"sluice run /etc/sluice/switch.yaml", "sluice run lab.yaml --socket /tmp/lab.sock"}));
   command->callback([options, &exit] { exit = run(options->config, options->socket, options->leaves_all); });
 }

@@ -71,7 +71,7 @@ int Keeper::run() {
   loop_.watch(signals_.get(), EPOLLIN, [this](std::uint32_t) {
     signalfd_siginfo info{};
     if (::read(signals_.get(), &info, sizeof info) != sizeof info) return;
-    stop(info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    stop(info.ssi_signo);
   });
   if (manager_.watchdog().count() > 0) loop_.every(manager_.watchdog() / 2, [this] { manager_.alive(); });
   start_active();
@@ -298,9 +298,12 @@ void Keeper::kill_hung(const Standstill::Found& found, milliseconds patience) {
   });
 }
 
-void Keeper::stop(const char* signal) {
+void Keeper::stop(unsigned signal) {
   if (std::exchange(stopping_, true)) return;
-  spdlog::info("{}: the switch ends", signal);
+  // Whoever says SIGINT wants an end; SIGTERM is also what a service manager says to a service that it starts anew.
+  options_.leaves_all = options_.leaves_all && signal == SIGTERM;
+  spdlog::info("{}: the switch ends{}", signal == SIGINT ? "SIGINT" : "SIGTERM",
+               options_.leaves_all ? ", and leaves all to the service manager" : "");
   manager_.stopping();
   if (other_ != nullptr) other_->process.signal(SIGKILL);
   if (active_ == nullptr) return loop_.stop();

@@ -32,7 +32,7 @@ class Keeper {
     ports::UniqueFd text;            ///< what was in it
     RecoveryConfig recovery;         ///< until a worker with another configuration says otherwise
     ports::UniqueFd control_socket;  ///< listening
-    bool leaves_all = false;         ///< at the end, to a keeper that finds it with the service manager
+    bool leaves_all = false;         ///< told by SIGTERM, to a keeper that finds it with the service manager
   };
   /// `found`: what the service manager has kept of a keeper before.
   Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, SharedMemory shared, Keepsakes found);
@@ -42,6 +42,8 @@ class Keeper {
 
   /// Until SIGINT or SIGTERM, or until the first worker fails. Returns the exit code.
   [[nodiscard]] int run();
+  /// After run(): whether what there was has been left to another keeper.
+  [[nodiscard]] bool leaves_all() const { return options_.leaves_all; }
 
  private:
   using Clock = CrashLoop::Clock;
@@ -97,7 +99,7 @@ class Keeper {
   void send_off();
   void tell_to_go(Worker& worker);
   void start_overdue();
-  void stop(const char* signal);
+  void stop(unsigned signal);
   void remove_sockets() const;
   void arm(ports::EventLoop::TimerId& timer, std::chrono::milliseconds delay, void (Keeper::*then)());
 

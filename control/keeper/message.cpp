@@ -28,7 +28,9 @@ SendResult send_message(int socket, const Message& message, std::string_view tex
   }
 }
 
-tl::expected<Received, Nothing> receive_message(int socket, bool wait) {
+namespace {
+
+tl::expected<Received, Nothing> receive(int socket, int flags) {
   Received received{};
   std::array<char, kMaxSayingBytes> text;
   std::array<iovec, 2> parts{iovec{&received.message, sizeof received.message}, iovec{text.data(), text.size()}};
@@ -40,7 +42,7 @@ tl::expected<Received, Nothing> receive_message(int socket, bool wait) {
   packet.msg_controllen = control.size();
   ssize_t size = -1;
   do {
-    size = ::recvmsg(socket, &packet, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+    size = ::recvmsg(socket, &packet, MSG_CMSG_CLOEXEC | flags);
   } while (size < 0 && errno == EINTR);
   if (size < 0 && errno == EAGAIN) return tl::unexpected(Nothing::yet);
   for (cmsghdr* c = CMSG_FIRSTHDR(&packet); size >= 0 && c != nullptr; c = CMSG_NXTHDR(&packet, c)) {
@@ -53,5 +55,13 @@ tl::expected<Received, Nothing> receive_message(int socket, bool wait) {
   received.text.assign(text.data(), static_cast<std::size_t>(size) - sizeof(Message));
   return received;
 }
+
+}  // namespace
+
+tl::expected<Received, Nothing> receive_message(int socket, bool wait) {
+  return receive(socket, wait ? 0 : MSG_DONTWAIT);
+}
+
+tl::expected<Received, Nothing> peek_message(int socket) { return receive(socket, MSG_PEEK | MSG_DONTWAIT); }
 
 }  // namespace sluice::control

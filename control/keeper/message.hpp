@@ -82,5 +82,7 @@ enum class SendResult : std::uint8_t { sent, full, gone };
 enum class Nothing : std::uint8_t { yet, ever };
 /// Takes one. Of a packet that is none of these, `ever`: there is no talking to such a peer.
 [[nodiscard]] tl::expected<Received, Nothing> receive_message(int socket, bool wait);
+/// The same without waiting, and leaves it where it is: whoever comes next finds it too.
+[[nodiscard]] tl::expected<Received, Nothing> peek_message(int socket);
 
 }  // namespace sluice::control

@@ -50,19 +50,22 @@ std::vector<std::string> split(std::string_view text, char at) {
   return parts;
 }
 
+constexpr std::string_view kKeptName = "sluice-";
+
 /// No ':' may be in it, since LISTEN_FDNAMES separates names by it.
 std::string name_of(const KeptPlace& place) {
-  return fmt::format("sluice-{}-{}-{}", place.slot, static_cast<unsigned>(place.kind), place.index);
+  return fmt::format("{}{}-{}-{}", kKeptName, place.slot, static_cast<unsigned>(place.kind), place.index);
 }
 
-std::optional<KeptPlace> place_of(std::string_view name) {
-  const auto parts = split(name, '-');
-  if (parts.size() != 4 || parts[0] != "sluice") return {};
-  const auto slot = number<std::uint32_t>(parts[1]);
-  const auto kind = number<std::uint8_t>(parts[2]);
-  const auto index = number<std::uint32_t>(parts[3]);
-  if (!slot || !kind || !index) return {};
-  return KeptPlace{*slot, static_cast<Kept>(*kind), *index};
+/// A socket in which the message and its descriptor wait for whoever looks into it. Of a file that comes again, by
+/// whatever name, systemd keeps the first descriptor alone; and guests have memory regions that are one file, and
+/// queues with one eventfd. A socket that was made for it is none that came before.
+ports::UniqueFd envelope(const Message& message, int fd) {
+  std::array<int, 2> ends{-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return {};
+  const ports::UniqueFd in(ends[0]);
+  ports::UniqueFd out(ends[1]);
+  return send_message(in.get(), message, {}, fd, false) == SendResult::sent ? std::move(out) : ports::UniqueFd();
 }
 
 }  // namespace
@@ -82,11 +85,8 @@ ServiceManager::ServiceManager() : address_(take_variable("NOTIFY_SOCKET")) {
       const std::string name = static_cast<std::size_t>(i) < names.size() ? names[static_cast<std::size_t>(i)] : "";
       if (name == kStateName) {
         found_.state = std::move(fd);
-      } else if (const auto place = place_of(name)) {
-        Received received{{.saying = Saying::keep, .kind = place->kind, .slot = place->slot, .index = place->index},
-                          {},
-                          std::move(fd)};
-        found_.kept.apply(received);
+      } else if (name.starts_with(kKeptName)) {
+        if (auto received = peek_message(fd.get())) found_.kept.apply(*received);
       }
     }
   }
@@ -123,8 +123,13 @@ void ServiceManager::store(const Message& m, int fd, const Keepsakes& kept) cons
     return;
   }
   if (kept.find(place) >= 0) remove(place);
-  // FDPOLL=0: it would take a connection away once the peer has closed it, which is ours to see.
-  if (m.saying == Saying::keep && fd >= 0) say("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name_of(place), fd);
+  if (m.saying != Saying::keep || fd < 0) return;
+  if (const auto enveloped = envelope(m, fd)) {
+    // FDPOLL=0: it would take away what has hung up, and nobody is at the envelope's other end.
+    say("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name_of(place), enveloped.get());
+  } else {
+    spdlog::warn("the service manager was not given '{}': {}", name_of(place), std::strerror(errno));
+  }
 }
 
 void ServiceManager::store_state(int fd) const { say(fmt::format("FDSTORE=1\nFDNAME={}", kStateName), fd); }

@@ -1,12 +1,8 @@
-"""The keeper, with workers that are scripts: what it holds, how it follows workers that end in every way, and what it leaves to
-a service manager."""
+"""The keeper, with workers that are scripts: what it holds, how it follows workers that end in every way, and how it
+ends."""
 
-import fcntl
 import os
-import pathlib
 import signal
-import socket
-import threading
 
 from keepers import Keeper, LIVES, WAITS, gone, waits
 
@@ -91,8 +87,8 @@ def test_a_first_worker_that_fails_is_not_followed(tmp_path):
 
 
 def test_a_clean_stop_tells_the_worker_and_returns_0(tmp_path):
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with Keeper(tmp_path, LIVES) as keeper:
+    for number, arguments in ((signal.SIGTERM, ()), (signal.SIGINT, ()), (signal.SIGINT, ("leave",))):
+        with Keeper(tmp_path, LIVES, arguments=arguments) as keeper:
             keeper.waits_for("worker runs")
             assert keeper.ends(number) == 0
             assert "worker stops" in keeper.log() and " error " not in keeper.log()
@@ -174,61 +170,3 @@ until_told_to_end()
         keeper.waits_for("the one that stands by takes over")
         keeper.waits_for(rf"worker runs {standby} with \[\(2, 4, 1\)\]")
         keeper.waits_for(rf"(?s)worker runs {standby}.*worker ready")  # and the next one stands by
-
-
-class ServiceManager:
-    """Keeps what it is given, as systemd does with FileDescriptorStoreMax=."""
-
-    def __init__(self, path: pathlib.Path):
-        self.path = path
-        self.told: list[str] = []
-        self.store: list[tuple[str, int]] = []
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(path))
-        threading.Thread(target=self.listen, daemon=True).start()
-
-    def listen(self):
-        while True:
-            text, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
-            fields = dict(line.split("=", 1) for line in text.decode().splitlines())
-            self.told.append(text.decode())
-            if fields.get("FDSTOREREMOVE") == "1":
-                self.store = [(name, fd) for name, fd in self.store if name != fields["FDNAME"]]
-            elif fields.get("FDSTORE") == "1":
-                self.store.append((fields["FDNAME"], fds[0]))
-
-    def heard(self, text: str) -> bool:
-        return any(text in told for told in self.told)
-
-
-def test_a_service_manager_keeps_all_for_another_keeper(tmp_path):
-    manager = ServiceManager(tmp_path / "notify")
-    env = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "100000"}
-    lives = WAITS + """
-settings(); say(RUNNING)
-if first():
-    say(KEEP, slot=3, kind=KICK, index=1, fd=os.memfd_create("the kick"))
-    say(KEEP, slot=3, kind=KICK, index=2, fd=os.memfd_create("gone soon"))
-    say(FORGET, slot=3, kind=KICK, index=2)
-else:
-    note("finds", kept_places(), os.readlink(f"/proc/self/fd/{kept[3, KICK, 1]}"))
-note("variables", [name for name in os.environ if name.startswith(("NOTIFY_", "LISTEN_", "WATCHDOG_"))])
-until_told_to_end()
-"""
-    with Keeper(tmp_path, lives, env=env) as keeper:
-        waits(lambda: manager.heard("READY=1") and manager.heard("WATCHDOG=1"), "the service manager hears that it is ready and lives")
-        waits(lambda: "sluice-3-4-1" in dict(manager.store), "the descriptor is stored")
-        waits(lambda: manager.heard("FDSTOREREMOVE=1\nFDNAME=sluice-3-4-2"), "the other one is not")
-        keeper.ends(signal.SIGKILL)
-    names, fds = zip(*manager.store)
-    assert sorted(names) == ["sluice-3-4-1", "sluice-4294967295-64-0", "sluice-state"]
-    # As systemd passes them: from 3 on, to the process that it starts.
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in fds]
-    moves = " ".join(f"{3 + i}<&{fd}" for i, fd in enumerate(high))
-    shell = f'exec {moves}; export LISTEN_PID=$$; exec "$@"'
-    env |= {"LISTEN_FDS": str(len(high)), "LISTEN_FDNAMES": ":".join(names)}
-    with Keeper(tmp_path, lives, env=env, command=("bash", "-c", shell, "sh"), fds=high) as keeper:
-        keeper.waits_for(r"worker finds \[\(3, 4, 1\)\] /memfd:the kick")
-        keeper.waits_for(r"worker variables \[\]")
-        assert keeper.ends() == 0
-    waits(lambda: manager.heard("STOPPING=1"), "the service manager hears that it stops")

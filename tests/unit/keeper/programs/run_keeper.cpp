@@ -1,5 +1,5 @@
 // run_keeper PROGRAM CONFIG [leave]: a keeper, whose workers are PROGRAM, whatever that is. The configuration is not
-// read. With `leave`, all is left to the service manager at the end.
+// read. With `leave`, all is left to a service manager by SIGTERM.
 #include <sys/socket.h>
 
 #include <csignal>
@@ -17,20 +17,18 @@ int main(int argc, char** argv) {
   start_log();
   std::signal(SIGPIPE, SIG_IGN);
   ServiceManager manager;
-  ServiceManager::Found found = manager.take_found();
-  auto state = found.state ? Expected<sluice::ports::UniqueFd>(std::move(found.state)) : SharedMemory::create();
+  auto state = SharedMemory::create();
   auto shared = SharedMemory::map(state->get());
   auto binary = Binary::open(argv[1]);
   auto text = keep_config_text("as it was at the start");
   if (!shared || !binary || !text) return 3;
-  manager.store_state(state->get());
   Keeper keeper({.binary = std::move(*binary),
                  .config = argv[2],
                  .text = std::move(*text),
                  .recovery = {},
                  .control_socket = sluice::ports::UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)),
                  .leaves_all = argc > 3},
-                manager, std::move(*state), std::move(*shared), std::move(found.kept));
+                manager, std::move(*state), std::move(*shared), {});
   std::puts("keeper");
   return keeper.run();
 }
