@@ -44,6 +44,29 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/// A configuration, and the text that it was read from.
+struct Chosen {
+  std::string text;
+  Config config;
+};
+
+/// The configuration at `path`; or, if there are errors in it, the one that the keeper before us had (`kept`): guests
+/// are connected, and would not be any more. Without either: nothing. Errors are told.
+std::optional<Chosen> choose_config(const std::string& path, const ports::UniqueFd& kept) {
+  // Read once: a worker that follows another gets the same text, whatever has become of the file.
+  auto text = read_config_text(path);
+  auto config = text ? checked_config(*text, path) : tl::unexpected(std::vector{text.error().message});
+  if (config) return Chosen{std::move(*text), std::move(*config)};
+  report_errors(path, config.error());
+  if (!kept) return {};
+  text = kept_config_text(kept.get());
+  if (!text) return {};
+  config = checked_config(*text, path);
+  if (!config) return {};
+  spdlog::error("the switch goes on with the configuration of before");
+  return Chosen{std::move(*text), std::move(*config)};
+}
+
 /// What the service manager has kept for us, if it can be taken up.
 struct Legacy {
   ports::UniqueFd state;
@@ -51,8 +74,7 @@ struct Legacy {
   Keepsakes kept;
 };
 
-Expected<Legacy> legacy(ServiceManager& manager) {
-  ServiceManager::Found found = manager.take_found();
+Expected<Legacy> legacy(const ServiceManager& manager, ServiceManager::Found found) {
   if (found.state) {
     auto shared = SharedMemory::map(found.state.get());
     if (shared) return Legacy{std::move(found.state), std::move(*shared), std::move(found.kept)};
@@ -80,36 +102,35 @@ Expected<void> take_socket(const std::string& socket, Config& config) {
 }
 
 int run(const std::string& path, const std::optional<std::string>& socket_path, bool leaves_all) {
-  // Read once: a worker that follows another gets the same text, whatever has become of the file.
-  auto text = read_config_text(path);
-  if (!text) return report_errors(path, {text.error().message});
-  auto config = checked_config(*text, path);
-  if (!config) return report_errors(path, config.error());
+  start_log();
+  ServiceManager manager;
+  ServiceManager::Found left = manager.take_found();
+  auto chosen = choose_config(path, left.config);
+  if (!chosen) return kFailed;
+  Config& config = chosen->config;
   if (socket_path) {
-    if (auto taken = take_socket(*socket_path, *config); !taken) return fail(taken.error().message);
+    if (auto taken = take_socket(*socket_path, config); !taken) return fail(taken.error().message);
   }
-  auto kept_text = keep_config_text(*text);
+  auto kept_text = keep_config_text(chosen->text);
   if (!kept_text) return fail(kept_text.error().message);
   auto binary = own_binary();
   if (!binary) return fail(binary.error().message);
 
-  start_log();
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
-  ServiceManager manager;
-  auto found = legacy(manager);
+  auto found = legacy(manager, std::move(left));
   if (!found) return fail(found.error().message);
   // Before a worker is started: that another switch is at work is found out before anything of its is touched.
-  const int left = found->kept.find({kNoSlot, Kept::control_socket, 0});
-  ports::UniqueFd listening(left < 0 ? -1 : ::fcntl(left, F_DUPFD_CLOEXEC, 0));
-  auto socket = ListeningSocket::open_or_adopt(std::move(listening), config->control_socket);
+  const int kept_socket = found->kept.find({kNoSlot, Kept::control_socket, 0});
+  ports::UniqueFd listening(kept_socket < 0 ? -1 : ::fcntl(kept_socket, F_DUPFD_CLOEXEC, 0));
+  auto socket = ListeningSocket::open_or_adopt(std::move(listening), config.control_socket);
   if (!socket) return fail(socket.error().message);
 
-  spdlog::info("sluice " SLUICE_VERSION " runs {}; control socket {}", path, config->control_socket);
+  spdlog::info("sluice " SLUICE_VERSION " runs {}; control socket {}", path, config.control_socket);
   Keeper keeper({.binary = std::move(*binary),
                  .config = path,
                  .text = std::move(*kept_text),
-                 .recovery = config->recovery,
+                 .recovery = config.recovery,
                  .control_socket = ports::UniqueFd(::dup(socket->fd())),
                  .leaves_all = leaves_all},
                 manager, std::move(found->state), std::move(found->shared), std::move(found->kept));

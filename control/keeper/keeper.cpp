@@ -55,6 +55,7 @@ Keeper::Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, 
       standstill_(kLooks) {
   Received socket{{.saying = Saying::keep, .kind = Kept::control_socket}, {}, std::move(options_.control_socket)};
   apply(socket);
+  manager_.store_config(version_.text.get());
 }
 
 Keeper::~Keeper() {

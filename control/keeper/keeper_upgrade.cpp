@@ -118,6 +118,7 @@ void Keeper::proven() {
   }
   end_stage();
   version_ = std::move(*std::exchange(next_, {}));
+  manager_.store_config(version_.text.get());
   spdlog::info("upgrade: worker {} has taken over; nobody had the VMs' ports for {:.1f} ms", active_->process.pid(),
                std::chrono::duration<double, std::milli>(pause_).count());
   manager_.ready();

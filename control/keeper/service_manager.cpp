@@ -25,6 +25,7 @@ namespace {
 /// sd_listen_fds(3): the first descriptor that is passed.
 constexpr int kFirstPassed = 3;
 constexpr std::string_view kStateName = "sluice-state";
+constexpr std::string_view kConfigName = "sluice-config";
 
 template <typename T>
 std::optional<T> number(std::string_view text) {
@@ -85,6 +86,8 @@ ServiceManager::ServiceManager() : address_(take_variable("NOTIFY_SOCKET")) {
       const std::string name = static_cast<std::size_t>(i) < names.size() ? names[static_cast<std::size_t>(i)] : "";
       if (name == kStateName) {
         found_.state = std::move(fd);
+      } else if (name == kConfigName) {
+        found_.config = std::move(fd);
       } else if (name.starts_with(kKeptName)) {
         if (auto received = peek_message(fd.get())) found_.kept.apply(*received);
       }
@@ -133,6 +136,11 @@ void ServiceManager::store(const Message& m, int fd, const Keepsakes& kept) cons
 }
 
 void ServiceManager::store_state(int fd) const { say(fmt::format("FDSTORE=1\nFDNAME={}", kStateName), fd); }
+
+void ServiceManager::store_config(int fd) const {
+  say(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", kConfigName));
+  say(fmt::format("FDSTORE=1\nFDNAME={}", kConfigName), fd);
+}
 
 void ServiceManager::say(std::string_view text, int fd) const {
   if (!socket_) return;

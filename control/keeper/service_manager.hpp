@@ -30,12 +30,15 @@ class ServiceManager {
   /// What a message of keep, forget or forget_slot says; `kept` as it was before.
   void store(const Message& message, int fd, const Keepsakes& kept) const;
   void store_state(int fd) const;
+  /// The configuration's text (config_text.hpp), in place of the one before.
+  void store_config(int fd) const;
   /// What was found is of no use.
   void forget_all(const Keepsakes& kept) const;
 
   /// What was stored by a keeper before us, from LISTEN_FDS and its kin (sd_listen_fds(3)).
   struct Found {
     ports::UniqueFd state;
+    ports::UniqueFd config;
     Keepsakes kept;
   };
   [[nodiscard]] Found take_found() { return std::move(found_); }
