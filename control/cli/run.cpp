@@ -106,7 +106,7 @@ int run(const std::string& path, const std::optional<std::string>& socket_path, 
   ServiceManager manager;
   ServiceManager::Found left = manager.take_found();
   auto chosen = choose_config(path, left.config);
-  if (!chosen) return kFailed;
+  if (!chosen) return kUsage;
   Config& config = chosen->config;
   if (socket_path) {
     if (auto taken = take_socket(*socket_path, config); !taken) return fail(taken.error().message);

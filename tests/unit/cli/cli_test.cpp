@@ -205,9 +205,9 @@ TEST(CliConfigTest, check_says_all_that_is_wrong_and_run_refuses_it) {
   const TemporaryDirectory directory;
   const std::string path = directory / "bad.yaml";
   std::ofstream(path) << "prots: []\nports: []\npmd: {cores: [one]}\n";
-  for (const char* command : {"check", "run"}) {
+  for (const auto& [command, exit] : {std::pair{"check", 1}, std::pair{"run", 2}}) {
     const Outcome outcome = sluice({command, path.c_str()});
-    EXPECT_EQ(outcome.exit, 1);
+    EXPECT_EQ(outcome.exit, exit) << command;
     EXPECT_THAT(outcome.err, HasSubstr(path + ":1:1: "));
     EXPECT_THAT(outcome.err, HasSubstr(path + ":3:"));
     EXPECT_THAT(outcome.err, HasSubstr("sluice: " + path + ": 2 errors\n"));
