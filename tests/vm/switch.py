@@ -25,6 +25,18 @@ class RpcError(Exception):
         self.code = error["code"]
 
 
+def ask(control_socket: pathlib.Path, method: str, **params):
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(control_socket))
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        answer = json.loads(connection.makefile().readline())
+    if "error" in answer:
+        raise RpcError(answer["error"])
+    return answer["result"]
+
+
 def vhost_port(name: str, path: pathlib.Path, mode: str = "client", **more) -> dict:
     return {"name": name, "type": "vhost-user", "path": str(path), "mode": mode, **more}
 
@@ -73,15 +85,7 @@ class Switch(Program):
         wait_until(answers, "the switch answers", 30)
 
     def rpc(self, method: str, **params):
-        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
-            connection.connect(str(self.socket))
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            answer = json.loads(connection.makefile().readline())
-        if "error" in answer:
-            raise RpcError(answer["error"])
-        return answer["result"]
+        return ask(self.socket, method, **params)
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """The same binary as a client."""

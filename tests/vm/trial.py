@@ -1,0 +1,102 @@
+"""A trial: a switch and two VMs that exchange frames, each of which is checked, while something becomes of the switch."""
+
+from __future__ import annotations
+
+import pathlib
+import signal
+import time
+
+from process import wait_until
+from switch import BINARY, Switch, vhost_port
+from vmgen import Vmgen
+
+RATE, SOAK_RATE = 2_000, 20_000  # frames a second from each VM: rings hold what comes in half a second, and in 50 ms
+FRAMES = 1_000  # that make traffic
+FLOWS = 32  # of each VM: all of its queues have some
+KINDS = {
+    "split": "",
+    "packed": ",packed=1",
+    "split-without-mergeable-and-in-order": ",mergeable=0,in_order=0",
+    "packed-without-mergeable-and-in-order": ",packed=1,mergeable=0,in_order=0",
+    "two-queues": ",queues=2",
+}
+
+
+def queues_of(kind: str) -> int:
+    return 2 if kind == "two-queues" else 1
+
+
+def vhost_ports(directory: pathlib.Path, mode: str = "client") -> dict:
+    """Of a configuration: what the two VMs are connected to."""
+    return {"ports": [vhost_port(f"vm{i}", directory / f"vm{i}.sock", mode) for i in range(2)],
+            # Under plain switching all that one VM sends to another is one flow, and comes on one queue.
+            "rules": ["ip,nw_dst=203.0.113.1,actions=drop"]}
+
+
+def two_vms(place: pathlib.Path, sockets: pathlib.Path, kind: str = "split", mode: str = "client", rate: int = RATE) -> Vmgen:
+    """The VMs, whose sockets are or will be in `sockets`; they send until they are told to end."""
+    client = ("--client",) if mode == "server" else ()
+    return Vmgen(place, [f"path={sockets}/vm{i}.sock{KINDS[kind]}" for i in range(2)], "--rate", rate, "--flows", FLOWS,
+                 "--duration", 0, "--interval", 50, *client)
+
+
+class Trial:
+    def __init__(self, switch: Switch, vms: Vmgen, queues: int):
+        self.switch, self.vms, self.queues = switch, vms, queues
+        self.began: list[float] = []  # when each kill and upgrade was
+
+    def received_by_queue(self) -> list[int]:
+        """Of all queues of both VMs."""
+        intervals = self.vms.events("interval")
+        return [sum(interval["vms"][i]["by_queue"][queue] for interval in intervals) for i in range(2) for queue in range(self.queues)]
+
+    def sent_by_queue(self) -> list[int]:
+        """As the switch has taken it from each of them since this worker began."""
+        queues = self.switch.rpc("pmds")["pmds"][0]["queues"]
+        return [queue["packets"] for queue in queues if queue["port"] in ("vm0", "vm1")]
+
+    def wait_traffic(self) -> None:
+        """No queue of any VM stands still."""
+        assert self.vms.running(), self.vms.log()[-4000:]
+        for count in (self.received_by_queue, self.sent_by_queue):
+            before = count()
+            assert len(before) == 2 * self.queues
+            wait_until(lambda: all(now >= then + FRAMES / self.queues / 4 for now, then in zip(count(), before)), "frames pass through all queues", 60)
+
+    def worker(self) -> dict:
+        return self.switch.rpc("status")
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        self.began.append(time.monotonic())
+        self.switch.kill_worker(number)
+        self.wait_traffic()
+
+    def upgrade(self) -> None:
+        pid = self.worker()["pid"]
+        self.began.append(time.monotonic())
+        assert "has taken over" in self.switch.cli("upgrade", "--binary", BINARY).stdout
+        assert self.worker()["pid"] != pid
+        self.wait_traffic()
+
+    def outages(self) -> list[float]:
+        """For how many ms no frame came after each kill or upgrade."""
+        intervals = self.vms.events("interval")
+        found = []
+        for begin, end in zip(self.began, [*self.began[1:], float("inf")]):
+            gaps = [vm["longest_gap_us"] for each in intervals if begin <= each["clock_s"] < end for vm in each["vms"]]
+            found.append(max(gaps) / 1000)
+        return found
+
+    def report(self) -> dict:
+        """Of all traffic. Whatever has become of the switch, the VMs have noticed nothing but a pause."""
+        self.vms.signal(signal.SIGTERM)
+        total = self.vms.wait_report()["total"]
+        assert total["corrupted"] == total["reordered"] == 0, total
+        log = self.switch.log()
+        assert log.count("front end connected") == 2, f"the VMs were disconnected:\n{log}"
+        return total
+
+
+def at_most_duplicated(kind: str, kills: int) -> int:
+    """A burst of each queue may have been shown to the guest, and not yet be written down as shown."""
+    return 32 * 2 * queues_of(kind) * kills
