@@ -38,6 +38,10 @@ void PortPools::discard(rte_mempool* pool) {
   std::erase_if(pools_, [pool](const Entry& entry) { return entry.pool.get() == pool; });
 }
 
+void PortPools::discard_retired() {
+  std::erase_if(pools_, [](const Entry& entry) { return entry.retired; });
+}
+
 void PortPools::collect(const std::function<void()>& wait_for_pmds) {
   const auto full = [](Entry& entry) { return entry.retired && rte_mempool_full(entry.pool.get()) == 1; };
   if (std::any_of(pools_.begin(), pools_.end(), full)) {

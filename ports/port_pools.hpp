@@ -31,6 +31,8 @@ class PortPools {
   /// The same, and no frame ever came through it: what has not come back (the driver of af_xdp forgets buffers where it
   /// cannot have a queue) nobody has.
   void discard(rte_mempool* pool);
+  /// The same of all that are retired: no frame is anywhere.
+  void discard_retired();
 
   /// Frees the retired pools that all mbufs have come back to. `wait_for_pmds` returns when each PMD has finished a
   /// loop.

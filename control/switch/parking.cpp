@@ -63,6 +63,8 @@ void Switch::park() {
 }
 
 void Switch::unpark() {
+  // Devices were closed before, and PMDs rest: whoever still has a buffer has forgotten it.
+  if (!impl_->some_wait()) impl_->port_pools.discard_retired();
   for (SwitchPort& port : impl_->ports.all()) {
     if (port.port != nullptr) port.port->stay();
   }

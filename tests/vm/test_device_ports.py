@@ -182,11 +182,17 @@ def test_devices_go_over_to_the_next_worker(place, how):
             assert switch.log().count("the one that stands by takes over") == (3 if how == "standby" else 0), switch.log()
 
 
-def test_when_a_new_version_fails_all_devices_come_back_but_one_that_is_no_more(place):
-    fails = place / "fails"  # when it is told to take up the ports
+def fails_to_take_up(place: pathlib.Path) -> pathlib.Path:
+    """A version that is ready, and ends when it is told to take up the ports."""
+    fails = place / "fails"
     fakes = pathlib.Path(__file__).resolve().parents[1] / "unit" / "keeper"
     fails.write_text(f"#!/usr/bin/python3\nimport sys\nsys.path.insert(0, '{fakes}')\nfrom fake_worker import *\nsay(READY, '1')\nhear()\n")
     fails.chmod(0o755)
+    return fails
+
+
+def test_when_a_new_version_fails_all_devices_come_back_but_one_that_is_no_more(place):
+    fails = fails_to_take_up(place)
     with contextlib.ExitStack() as until_removed, on_veth(2) as n2, on_veth(3) as n3:
         n1 = until_removed.enter_context(on_veth(1))
         with Switch(place, {"ports": [{"name": "removed", "type": "af_packet", "interface": n1.far},
@@ -201,6 +207,20 @@ def test_when_a_new_version_fails_all_devices_come_back_but_one_that_is_no_more(
             n2.address("10.0.0.1/24")
             n3.address("10.0.0.2/24")
             n2.wait_pings("10.0.0.2")
+
+
+def test_new_versions_that_fail_one_after_another_cost_no_memory(place):
+    fails = fails_to_take_up(place)
+    with on_veth(1) as n1, on_veth(2) as n2:
+        with Switch(place, {"ports": [{"name": "xdp", "type": "af_xdp", "interface": n1.far}, {"name": "host", "type": "af_packet", "interface": n2.far}],
+                            "memory": {"amount": "96 MiB"}}) as switch:
+            switch.wait_ready()
+            n1.address("10.0.0.1/24")
+            n2.address("10.0.0.2/24")
+            for _ in range(12):
+                assert "ended with exit code 0" in switch.cli("upgrade", "--binary", fails, check=False).stderr
+            n1.wait_pings("10.0.0.2")
+            assert set(switch.ports()) == {"xdp", "host"}, switch.log()
 
 
 def test_a_ring_gives_back_what_it_is_given_in_order(place):
