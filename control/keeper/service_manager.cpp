@@ -24,8 +24,8 @@ namespace {
 
 /// sd_listen_fds(3): the first descriptor that is passed.
 constexpr int kFirstPassed = 3;
-constexpr std::string_view kStateName = "sluice-state";
-constexpr std::string_view kConfigName = "sluice-config";
+constexpr std::string_view kStateName = "state";
+constexpr std::string_view kConfigName = "config";
 
 template <typename T>
 std::optional<T> number(std::string_view text) {
@@ -51,11 +51,10 @@ std::vector<std::string> split(std::string_view text, char at) {
   return parts;
 }
 
-constexpr std::string_view kKeptName = "sluice-";
-
-/// No ':' may be in it, since LISTEN_FDNAMES separates names by it.
+/// Short: all of them come back in LISTEN_FDNAMES, and a program that is given a longer variable than 128 KiB cannot be
+/// started. No ':' may be in it, by which they are separated.
 std::string name_of(const KeptPlace& place) {
-  return fmt::format("{}{}-{}-{}", kKeptName, place.slot, static_cast<unsigned>(place.kind), place.index);
+  return fmt::format("{}-{}-{}", place.slot, static_cast<unsigned>(place.kind), place.index);
 }
 
 /// A socket in which the message and its descriptor wait for whoever looks into it. Of a file that comes again, by
@@ -88,8 +87,8 @@ ServiceManager::ServiceManager() : address_(take_variable("NOTIFY_SOCKET")) {
         found_.state = std::move(fd);
       } else if (name == kConfigName) {
         found_.config = std::move(fd);
-      } else if (name.starts_with(kKeptName)) {
-        if (auto received = peek_message(fd.get())) found_.kept.apply(*received);
+      } else if (auto received = peek_message(fd.get())) {
+        found_.kept.apply(*received);
       }
     }
   }

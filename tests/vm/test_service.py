@@ -101,6 +101,7 @@ def wait_other_keeper(service: Service, than: int) -> None:
 def test_a_restart_replaces_the_keeper_and_vms_notice_a_pause(systemd, kind):
     with trial(systemd, kind) as t:
         keeper = t.switch.keeper()
+        t.switch.ctl("daemon-reexec")  # as after an upgrade of systemd
         t.switch.ctl("restart", "sluice")
         assert t.switch.keeper() != keeper
         t.wait_traffic()
@@ -211,3 +212,16 @@ def test_what_is_one_file_at_several_places_is_found_again_at_each(systemd):
         a.reaches(b)
         assert service.log().count("front end connected") == 2, service.log()
     wait_until(lambda: service.property("NFileDescriptorStore") == stored, "what was of the guests is not stored any more")
+
+
+def test_as_many_descriptors_as_are_stored_can_be_handed_to_the_next_keeper(systemd):
+    service = Service(systemd, {"ports": [vhost_port("a", GUESTS / "a.sock", "server")]})
+    service.ctl("enable", "--now", "sluice")
+    with Guest(systemd.root / "run/sluice/a.sock", "0200000000aa"):
+        wait_until(lambda: ports_of(service)["a"]["link_up"], "the guest is linked")
+        service.ctl("restart", "sluice")
+        environment = systemd.run("cat", f"/proc/{service.keeper()}/environ").stdout
+    names = [name for name in re.search(r"LISTEN_FDNAMES=([^\0]*)", environment)[1].split(":") if name.startswith("0-")]
+    assert len(names) >= 8, names
+    # One variable has them all, and execve(2) takes none that is longer than 128 KiB. A port's number may have four digits.
+    assert (max(map(len, names)) + len("1023:") - len("0")) * int(service.property("FileDescriptorStoreMax")) < 128 << 10
