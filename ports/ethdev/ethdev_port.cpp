@@ -14,6 +14,7 @@
 #include <rte_mbuf_dyn.h>
 
 #include "ports/eal.hpp"
+#include "ports/ethdev/pci_obstacle.hpp"
 #include "ports/tsc.hpp"
 
 namespace sluice::ports::ethdev {
@@ -39,6 +40,13 @@ rte_eth_dev_info info_of(std::uint16_t device) {
   rte_eth_dev_info info{};
   rte_eth_dev_info_get(device, &info);
   return info;
+}
+
+/// Memory on the device's own node if there are hugepages left, else on any: slower, but there.
+template <typename SetUp>
+int near_or_anywhere(int node, SetUp set_up) {
+  const int error = set_up(static_cast<unsigned>(node));
+  return error == -ENOMEM && node >= 0 ? set_up(static_cast<unsigned>(SOCKET_ID_ANY)) : error;
 }
 
 /// Undoes a probe that brought no Ethernet device.
@@ -77,6 +85,8 @@ tl::expected<void, std::string> EthdevPort::attach() {
   if (!options_.peer.path.empty() && !options_.peer.connects) remove_stale_socket(options_.peer.path);
   const FirstError reason;
   if (const int error = rte_dev_probe(options_.devargs.c_str()); error != 0) {
+    const std::string obstacle = pci_obstacle(name);
+    if (!obstacle.empty()) return failed(options_, "cannot be attached: " + obstacle, 0);
     // The number is often EPERM, since drivers return -1, whatever it was.
     if (reason.text().empty()) return failed(options_, "cannot be attached", error);
     return failed(options_, "cannot be attached: " + reason.text(), 0);
@@ -173,7 +183,6 @@ tl::expected<void, std::string> EthdevPort::set_up_each_queue() {
     return failed(options_, "queue_size " + std::to_string(options_.queue_size) + " cannot be had", error);
   }
   const int node = rte_eth_dev_socket_id(device_);
-  const auto socket = static_cast<unsigned>(node);
   // Some devices fill rings of a size of their own, whatever they are asked for.
   const rte_eth_dev_info info = info_of(device_);
   const unsigned descriptors = std::max<unsigned>(rx_size, info.default_rxportconf.ring_size) +
@@ -182,12 +191,12 @@ tl::expected<void, std::string> EthdevPort::set_up_each_queue() {
   if (!pool) return failed(options_, "its buffers cannot be had: " + pool.error(), 0);
   pool_ = *pool;
   for (std::uint16_t queue = 0; queue < options_.queues; ++queue) {
-    if (const int error = rte_eth_rx_queue_setup(device_, queue, rx_size, socket, nullptr, pool_); error != 0) {
-      return failed(options_, "Rx queue " + std::to_string(queue) + " cannot be set up", error);
-    }
-    if (const int error = rte_eth_tx_queue_setup(device_, queue, tx_size, socket, nullptr); error != 0) {
-      return failed(options_, "Tx queue " + std::to_string(queue) + " cannot be set up", error);
-    }
+    const int rx_error = near_or_anywhere(
+        node, [&](unsigned socket) { return rte_eth_rx_queue_setup(device_, queue, rx_size, socket, nullptr, pool_); });
+    if (rx_error != 0) return failed(options_, "Rx queue " + std::to_string(queue) + " cannot be set up", rx_error);
+    const int tx_error = near_or_anywhere(
+        node, [&](unsigned socket) { return rte_eth_tx_queue_setup(device_, queue, tx_size, socket, nullptr); });
+    if (tx_error != 0) return failed(options_, "Tx queue " + std::to_string(queue) + " cannot be set up", tx_error);
     auto pair = std::make_unique<EthdevQueue>();
     pair->device = device_;
     pair->queue = queue;
@@ -271,6 +280,7 @@ PortStatus EthdevPort::status() const {
   if (status.link_up && link.link_speed != RTE_ETH_SPEED_NUM_NONE && link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN) {
     status.details.emplace_back("speed", std::to_string(link.link_speed) + " Mbit/s");
   }
+  if (const int node = numa_node(); node >= 0) status.details.emplace_back("NUMA node", std::to_string(node));
   status.details.emplace_back("offloads", tx_.tso4 ? "checksum, TSO" : tx_.checksum ? "checksum" : "none");
   return status;
 }
