@@ -63,12 +63,23 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.line(line)
 
 
-@pytest.fixture
-def place():
-    """A private folder with a short path: sockets are in it, and a socket's path holds 107 bytes."""
+def _folder():
+    """With a short path: sockets are in it, and a socket's path holds 107 bytes."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix="sluice-"))
     yield directory
     shutil.rmtree(directory)
+
+
+@pytest.fixture
+def place():
+    """A private folder of a test's."""
+    yield from _folder()
+
+
+@pytest.fixture(scope="module")
+def shared_place():
+    """A private folder of all tests of a file that ask for it."""
+    yield from _folder()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,7 +101,7 @@ def testpmd_memory():
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    directory = getattr(item, "funcargs", {}).get("place")
-    if report.when == "call" and report.failed and directory and directory.exists():
-        for log in sorted(directory.glob("*.log")):
+    folders = [getattr(item, "funcargs", {}).get(name) for name in ("place", "shared_place")]
+    for directory in folders if report.when != "teardown" and report.failed else ():
+        for log in sorted(directory.glob("*.log")) if directory else ():
             report.sections.append((log.name, log.read_text(errors="replace")[-LOG_TAIL:]))

@@ -1,14 +1,14 @@
-"""Guest: Linux in QEMU with one virtio-net device on vhost-user, driven through its console. No KVM needed."""
+"""Guest: Linux in QEMU with one virtio-net device on vhost-user."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import pathlib
 import re
 
 import guest_image
-from process import Program, Timeout, wait_until
+from linux import Linux
+from process import wait_until
 
 MEGABYTES = 192
 
@@ -25,53 +25,25 @@ class Nic:
     reconnect: bool = True
 
 
-class GuestError(AssertionError):
-    """A command failed in the guest."""
-
-
-class Guest(Program):
+class Guest(Linux):
     def __init__(self, directory: pathlib.Path, name: str, nic: Nic, *, arguments: tuple[str, ...] = (), kernel_arguments: str = ""):
         """`arguments`: more of QEMU's. `kernel_arguments`: more for the guest's kernel."""
         guest_image.ensure()
         self.nic = nic
-        self._marks = itertools.count()
         socket = f"socket,id=nic,path={nic.path}," + ("server=on,wait=off" if nic.server else f"reconnect={int(nic.reconnect)}")
         # vectors=0: with MSI-X, QEMU 7.2 without KVM dies when the driver takes a vhost-user device into use.
         device = f"virtio-net-pci,netdev=nic,vectors=0,mac={nic.mac}" + (f",mq=on" if nic.queues > 1 else "") + nic.device
-        # no_timer_check: emulated on a busy machine, the timer that the kernel counts on at boot may be late, and it would panic.
-        super().__init__(name, [
-            "qemu-system-x86_64", "-name", name, "-accel", "tcg", "-cpu", "max", "-smp", nic.queues, "-m", MEGABYTES, "-no-reboot",
-            "-nodefaults", "-display", "none", "-serial", f"file:{directory / name}.kernel.log",
-            "-chardev", "stdio,id=console",
-            "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=console",
-            "-kernel", guest_image.kernel(), "-initrd", guest_image.initrd(), "-append", f"console=ttyS0 quiet panic=-1 no_timer_check {kernel_arguments}",
+        super().__init__(directory, name, guest_image.initrd(), [
+            "-smp", nic.queues, "-m", MEGABYTES,
             "-object", f"memory-backend-memfd,id=memory,size={MEGABYTES}M,share=on", "-numa", "node,memdev=memory",
             "-chardev", socket, "-netdev", f"vhost-user,id=nic,chardev=nic,vhostforce=on,queues={nic.queues}",
-            "-device", device, *arguments], directory)
+            "-device", device, *arguments], kernel_arguments=kernel_arguments)
 
     def wait_booted(self, address: str | None = None) -> None:
         """Up to a shell; with `address` (10.0.0.1/24), eth0 is up and has it."""
-        self.wait_for_log("guest is ready\n", 90)
+        self.wait_shell()
         if address:
             self.run(f"ip addr add {address} dev eth0 && ip link set eth0 up")
-
-    def run(self, command: str, seconds: float = 20.0, check: bool = True) -> str:
-        """Runs a line of shell in the guest and returns what it printed."""
-        mark = f"<end-{next(self._marks)}>"
-        before = len(self.log())
-        self.write(f"{{ {command}\n}} 2>&1; echo \"{mark}$?\"\n")
-
-        def ended():
-            text = self.log()[before:]
-            assert self.running(), f"{self.name} ended with {self.child.returncode}:\n{self.log()[-4000:]}"
-            return re.search(rf"(.*){mark}(\d+)\n", text, re.DOTALL)
-        try:
-            found = wait_until(ended, f"{self.name} runs '{command}'", seconds)
-        except Timeout as timeout:
-            raise Timeout(f"{timeout}\n{self.log()[-2000:]}") from None
-        if check and found.group(2) != "0":
-            raise GuestError(f"{self.name}: '{command}' returned {found.group(2)}:\n{found.group(1)}")
-        return found.group(1)
 
     def pings(self, address: str, count: int = 3, size: int = 56) -> int:
         """How many of `count` pings with `size` bytes each are answered."""

@@ -12,6 +12,7 @@ import socket
 import subprocess
 
 from process import Program, wait_until
+from reports import Reports
 
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD_DIR") or pathlib.Path(__file__).resolve().parents[2] / "build" / "release")
 BINARY = BUILD.resolve() / "sluice"
@@ -41,8 +42,9 @@ def vhost_port(name: str, path: pathlib.Path, mode: str = "client", **more) -> d
     return {"name": name, "type": "vhost-user", "path": str(path), "mode": mode, **more}
 
 
-class Switch(Program):
-    """Configured by a dictionary (JSON is YAML) or by the path of a file. Its control socket is in `directory`."""
+class Switch(Program, Reports):
+    """Configured by a dictionary (JSON is YAML) or by the path of a file. Its control socket is in `directory`. `pid` is its
+    keeper's."""
 
     def __init__(self, directory: pathlib.Path, config: dict | pathlib.Path):
         if isinstance(config, dict):
@@ -53,23 +55,12 @@ class Switch(Program):
         self.deaths_expected = 0  # of workers: what the test means to happen
         super().__init__("switch", [BINARY, "run", config, "--socket", self.socket], directory)
 
-    @property
-    def worker_pid(self) -> int:
-        """The process that is the switch; `pid` is its keeper's."""
-        return self.rpc("status")["pid"]
-
     def kill_worker(self, number: int = signal.SIGKILL) -> None:
         """And waits until another answers."""
         pid = self.worker_pid
         self.deaths_expected += 1
         os.kill(pid, number)
         self.wait_other_worker(pid)
-
-    def wait_other_worker(self, than: int) -> None:
-        def other():
-            with contextlib.suppress(OSError, ValueError):
-                return self.worker_pid != than
-        wait_until(other, "another worker answers", 30)
 
     def deaths(self) -> list[str]:
         """How workers died that were not told to end, a line of the log each."""
@@ -90,41 +81,6 @@ class Switch(Program):
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """The same binary as a client."""
         return subprocess.run([BINARY, *arguments, "--socket", self.socket], check=check, capture_output=True, text=True, timeout=20)
-
-    def ports(self) -> dict[str, dict]:
-        return {port["name"]: port for port in self.rpc("ports")["ports"]}
-
-    def drops(self) -> dict[tuple[str, str], int]:
-        return {(drop["port"], drop["reason"]): drop["packets"] for drop in self.rpc("drops")["drops"]}
-
-    def fdb(self) -> dict[tuple[int, str], str]:
-        return {(entry["vlan"], entry["mac"]): entry["port"] for entry in self.rpc("fdb")["fdb"]}
-
-    def wait_link(self, *names: str, up: bool = True, seconds: float = 20.0) -> None:
-        def linked():
-            ports = self.ports()
-            return all(ports[name]["link_up"] == up for name in names)
-        wait_until(linked, f"link {'up' if up else 'down'} at {', '.join(names)}", seconds)
-
-    def wait_at_rest(self) -> dict[str, dict]:
-        """Waits until no counter moves any more; returns the ports."""
-        before: dict = {}
-
-        def still():
-            nonlocal before
-            now = self.ports()
-            counts = {name: {key: value for key, value in port.items() if key.endswith(("packets", "dropped"))} for name, port in now.items()}
-            same, before = counts == before, counts
-            return same and now
-        return wait_until(still, "the switch is at rest", 10, interval=0.2)
-
-    def assert_accounts_for_every_frame(self) -> None:
-        """At rest, and where no frame was copied or segmented: frames in = frames out + frames dropped."""
-        ports = self.wait_at_rest()
-        taken = sum(port["rx_packets"] for port in ports.values())
-        given = sum(port["tx_packets"] for port in ports.values())
-        drops = self.drops()
-        assert taken == given + sum(drops.values()), f"{taken} frames in, {given} out, dropped: {drops}"
 
     def stop(self, seconds: float = 20.0) -> int:
         code = super().stop(seconds)
