@@ -47,6 +47,7 @@ Switch::Impl::Impl(const Config& c, ports::EventLoop& l, KeeperLink& k, ports::E
 Switch::Impl::~Impl() {
   loop.cancel(stall_timer);
   loop.cancel(leaving_timer);
+  loop.cancel(search_timer);
   *alive = false;
   pmds.end_threads();
   slow_path.reset();

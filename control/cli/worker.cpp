@@ -86,11 +86,14 @@ Expected<void> Worker::run() {
   heartbeat.hang_timeout_ms.store(static_cast<std::uint32_t>(config_.recovery.hang_timeout.count()),
                                   std::memory_order_relaxed);
   link_.report(Saying::ready, SLUICE_VERSION);
+  bool another_waits = false;
   for (;;) {
     const auto command = link_.wait();
     if (!command || command->saying == Saying::stop) return {};
     if (command->saying == Saying::leave) ::_exit(kDone);
-    if (command->saying == Saying::go) break;
+    if (command->saying != Saying::go) continue;
+    another_waits = command->index != 0;
+    break;
   }
   link_.take_over();
   // The keeper has made us urgent with that word, if we were not from the first; what we start, the slow path, is
@@ -101,7 +104,7 @@ Expected<void> Worker::run() {
   link_.report(Saying::taken_up);
   // Not, if the keeper has another command: that ends us.
   if (!switch_->has_devices() || link_.wait_until_alone()) {
-    if (auto opened = switch_->open_devices(); !opened) {
+    if (auto opened = switch_->open_devices(link_.restarts() == 0 || another_waits); !opened) {
       // Guests' ports go on with another worker: nothing of them may be put in order.
       if (link_.restarts() > 0) {
         switch_->close_devices();

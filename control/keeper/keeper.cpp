@@ -145,14 +145,15 @@ void Keeper::send_off() {
 void Keeper::tell_to_go(Worker& worker) {
   worker.going = true;
   worker.wants_alone = false;
-  command_urgently(worker, Saying::go);
+  const bool another_waits = active_ != nullptr && &worker != active_.get();
+  command_urgently(worker, Saying::go, another_waits ? 1 : 0);
   if (is_alone()) command(worker, Saying::alone);
 }
 
 /// VMs wait from now on, and the worker is urgent until it lets that be.
-void Keeper::command_urgently(Worker& worker, Saying saying) {
+void Keeper::command_urgently(Worker& worker, Saying saying, std::uint32_t index) {
   make_urgent(worker.process.pid());
-  command(worker, saying);
+  tell(worker, {.saying = saying, .index = index});
 }
 
 void Keeper::start_overdue() {

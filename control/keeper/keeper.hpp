@@ -88,7 +88,7 @@ class Keeper {
   void read_from(Worker& worker);
   void tell(Worker& worker, const Message& message, std::string_view text = {}, int fd = -1);
   void command(Worker& worker, Saying saying, std::string_view text = {}) { tell(worker, {.saying = saying}, text); }
-  void command_urgently(Worker& worker, Saying saying);
+  void command_urgently(Worker& worker, Saying saying, std::uint32_t index = 0);
   void handle(Worker& worker, Received& received);
   void apply(Received& received);
   void now_taken_up(Worker& worker);

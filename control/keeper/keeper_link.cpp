@@ -121,7 +121,7 @@ tl::expected<void, Nothing> KeeperLink::hear(bool wait) {
   if (inherited_.apply(*received)) return {};
   alone_ = received->message.saying == Saying::alone || (alone_ && received->message.saying != Saying::go);
   if (received->message.saying != Saying::alone) {
-    commands_.push_back({received->message.saying, std::move(received->text)});
+    commands_.push_back({received->message.saying, std::move(received->text), received->message.index});
   }
   return {};
 }

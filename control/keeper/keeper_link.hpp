@@ -59,6 +59,7 @@ class KeeperLink {
   struct Command {
     Saying saying;  ///< one that the keeper commands
     std::string text;
+    std::uint32_t index = 0;
   };
   /// Learns what the keeper has said so far; commands wait for receive() and wait().
   void catch_up();

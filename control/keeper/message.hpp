@@ -50,7 +50,7 @@ enum class Saying : std::uint8_t {
   wants_upgrade,  ///< text: what UpgradeRequest says
   // The keeper commands.
   alone,      ///< nothing is left of workers that have died: what they had is free. To be said anew after go
-  go,         ///< take up the ports, and those that are devices when alone
+  go,         ///< take up the ports, and those that are devices when alone; index 1: another waits, who goes on if not
   hand_over,  ///< park, report, and wait for resume or leave
   resume,     ///< the other has not come up: go on
   leave,      ///< the other has: end, and touch nothing

@@ -40,6 +40,7 @@ struct Switch::Impl {
   ~Impl();
 
   void beat() const;
+  [[nodiscard]] ports::PortStatus status_of(const SwitchPort& port) const;
   [[nodiscard]] Expected<std::vector<unsigned>> find_slots() const;
   [[nodiscard]] Expected<void> prepare_all(bool has_time);
   [[nodiscard]] Expected<void> prepare_slow_path();
@@ -54,6 +55,10 @@ struct Switch::Impl {
   [[nodiscard]] Expected<flowtable::PortId> open_port(const PortConfig& port);
   [[nodiscard]] flowtable::PortId close_port(const std::string& name);
   void open_ethdevs();
+  bool try_ethdevs();
+  void tell_missed();
+  void search_later(std::chrono::milliseconds delay);
+  void search();
   void adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened);
   void ask_for_forgotten_ids();
   void collect_pools();
@@ -106,6 +111,7 @@ struct Switch::Impl {
   std::vector<Rule> rules;  ///< as the slow path has them, but for their order
   ports::EventLoop::TimerId stall_timer = 0;
   ports::EventLoop::TimerId leaving_timer = 0;
+  ports::EventLoop::TimerId search_timer = 0;
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);  ///< read and written on the control thread only
   const std::chrono::steady_clock::time_point started;
   std::vector<ClearedPmd> cleared_pmds;

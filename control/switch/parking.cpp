@@ -41,15 +41,6 @@ void Switch::Impl::drain() const {
   } while (some_wait() && steady_clock::now() < deadline);
 }
 
-void Switch::close_devices() {
-  const LongWork work(impl_->link.heartbeat());
-  for (SwitchPort& port : impl_->ports.all()) port.in_use = port.config.vhost_user.has_value();
-  impl_->pmds.use(impl_->ports.queues());
-  for (SwitchPort& port : impl_->ports.all()) {
-    if (!port.in_use) port.port.reset();
-  }
-}
-
 void Switch::park() {
   make_urgent(impl_->slow_path->kernel_id());
   std::vector<PortQueues> ports = impl_->ports.queues();
@@ -71,7 +62,7 @@ void Switch::unpark() {
   impl_->pmds.use(impl_->ports.queues());
   impl_->pmds.start_threads();
   impl_->open_ethdevs();
-  impl_->drop_unopened();
+  impl_->tell_missed();
 }
 
 void Switch::schedule_slow_path(const Scheduling& scheduling) { scheduling.apply(impl_->slow_path->kernel_id()); }

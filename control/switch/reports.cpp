@@ -82,13 +82,19 @@ void Switch::status(Then<StatusReport> then) {
       });
 }
 
+ports::PortStatus Switch::Impl::status_of(const SwitchPort& port) const {
+  if (port.port != nullptr) return port.port->status();
+  const auto why = unopened.find(port.config.name);
+  return {.link_up = false, .state = "missing", .details = {{"why", why == unopened.end() ? "" : why->second}}};
+}
+
 std::vector<PortReport> Switch::ports() const {
   std::vector<PortReport> out;
   for (const SwitchPort& port : impl_->ports.all()) {
     const PortTotals totals = impl_->pmds.tallies().since_cleared(port.id);
     PortReport report{port.id,
                       port.config,
-                      port.port->status(),
+                      impl_->status_of(port),
                       totals.rx_packets,
                       totals.rx_bytes,
                       totals.tx_packets,

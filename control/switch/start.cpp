@@ -22,15 +22,6 @@ using std::chrono::milliseconds;
 
 namespace {
 
-/// How often a PMD is looked after that may be held up in a write to a guest's eventfd, and how often it is
-/// seen what is left of ports that went.
-constexpr milliseconds kStallCheck{20};
-constexpr milliseconds kLeavingCheck{200};
-
-/// For devices of a worker before us to be free, and how often that is tried.
-constexpr milliseconds kDevicePatience{500};
-constexpr milliseconds kDeviceLook{25};
-
 template <typename T>
 T random_secret() {
   T secret;
@@ -180,43 +171,6 @@ Expected<void> Switch::Impl::prepare_again_if_changed() {
   return prepare_all(false);
 }
 
-/// Nobody has checked of a port that was added at run time whether it can still be had: it must not keep the switch
-/// from starting. Nor, where it goes on, one that it had.
-void Switch::Impl::drop_unopened() {
-  std::vector<std::string> names_of_them;
-  for (const SwitchPort& port : ports.all()) {
-    if (port.port == nullptr) names_of_them.push_back(port.config.name);
-  }
-  for (const std::string& name : names_of_them) {
-    host.log(ports::Severity::warning, fmt::format("port '{}' is dropped: {}", name, unopened[name]));
-    slow_path->post([id = close_port(name)](SlowPath& slow) { slow.remove_port(id); });
-    std::erase_if(effective.standing,
-                  [&](const Change& change) { return change.kind == Change::Kind::port && change.key == name; });
-  }
-}
-
-/// Of those there are none that could be shared with another worker: they are opened when that has let go of them. Some
-/// the kernel gives back a while later (a queue of af_xdp: its buffers are released by a work queue).
-void Switch::Impl::open_ethdevs() {
-  const auto deadline = std::chrono::steady_clock::now() + (link.restarts() > 0 ? kDevicePatience : milliseconds(0));
-  for (SwitchPort& port : ports.all()) {
-    if (port.config.vhost_user) continue;
-    auto opened = open_ethdev(port.config, host, port_pools);
-    while (!opened && std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::sleep_for(kDeviceLook);
-      port_pools.collect(host.wait_for_pmds);
-      opened = open_ethdev(port.config, host, port_pools);
-    }
-    if (opened) {
-      adopt(port, std::move(*opened));
-      port.in_use = true;
-    } else {
-      unopened[port.config.name] = opened.error().message;
-    }
-  }
-  pmds.use(ports.queues());
-}
-
 void Switch::Impl::adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened) {
   port.port = std::move(opened);
   port.port->queues_changed = [this] { pmds.use(ports.queues()); };
@@ -256,26 +210,6 @@ Expected<void> Switch::take_up() {
   }
   impl_->pmds.use(impl_->ports.queues());
   impl_->pmds.start_threads();
-  return {};
-}
-
-bool Switch::has_devices() const {
-  return std::ranges::any_of(impl_->ports.all(), [](const SwitchPort& port) { return !port.config.vhost_user; });
-}
-
-Expected<void> Switch::open_devices() {
-  impl_->open_ethdevs();
-  for (const SwitchPort& port : impl_->ports.all()) {
-    if (port.port == nullptr && port.config.text.empty())
-      return tl::unexpected(Error{impl_->unopened[port.config.name]});
-  }
-  for (const std::string& line : impl_->effective.dropped) impl_->host.log(ports::Severity::warning, line);
-  impl_->drop_unopened();
-  impl_->stall_timer = impl_->loop.every(kStallCheck, [i = impl_.get()] { i->pmds.interrupt_stalled(); });
-  impl_->leaving_timer = impl_->loop.every(kLeavingCheck, [i = impl_.get()] {
-    i->ask_for_forgotten_ids();
-    i->collect_pools();
-  });
   return {};
 }
 

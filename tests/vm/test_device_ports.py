@@ -11,7 +11,7 @@ import struct
 import pytest
 from scapy.all import Ether, PcapReader, wrpcap
 
-from namespaces import on_veth
+from namespaces import ip, on_veth
 from process import wait_until
 from switch import Switch, wait_standby
 from testpmd import TestpmdVm
@@ -191,7 +191,7 @@ def fails_to_take_up(place: pathlib.Path) -> pathlib.Path:
     return fails
 
 
-def test_when_a_new_version_fails_all_devices_come_back_but_one_that_is_no_more(place):
+def test_when_a_new_version_fails_all_devices_come_back_and_one_that_is_no_more_when_it_is_again(place):
     fails = fails_to_take_up(place)
     with contextlib.ExitStack() as until_removed, on_veth(2) as n2, on_veth(3) as n3:
         n1 = until_removed.enter_context(on_veth(1))
@@ -202,10 +202,33 @@ def test_when_a_new_version_fails_all_devices_come_back_but_one_that_is_no_more(
             until_removed.close()
             refused = switch.cli("upgrade", "--binary", fails, check=False)
             assert "ended with exit code 0" in refused.stderr, refused
-            wait_until(lambda: "port 'removed' is dropped: port 'removed': device" in switch.log(), "it is told why", 20)
-            assert set(switch.ports()) == {"xdp", "host"}
+            wait_until(lambda: "the switch goes on without it" in switch.log(), "it is told why", 20)
+            assert {name: port["state"] == "missing" for name, port in switch.ports().items()} == {"removed": True, "xdp": False, "host": False}
             n2.address("10.0.0.1/24")
             n3.address("10.0.0.2/24")
+            n2.wait_pings("10.0.0.2")
+            another = until_removed.enter_context(on_veth(1))
+            ip("link", "set", another.far, "down")
+            ip("link", "set", another.far, "name", n1.far, "up")
+            another.address("10.0.0.3/24")
+            another.wait_pings("10.0.0.2")
+
+
+def test_an_interface_that_is_gone_cuts_off_nobody_when_a_worker_dies(place):
+    with contextlib.ExitStack() as until_removed, on_veth(2) as n2, on_veth(3) as n3:
+        n1 = until_removed.enter_context(on_veth(1))
+        with Switch(place, {"ports": [{"name": "removed", "type": "af_packet", "interface": n1.far},
+                                      {"name": "a", "type": "af_packet", "interface": n2.far},
+                                      {"name": "b", "type": "af_packet", "interface": n3.far}]}) as switch:
+            switch.wait_ready()
+            until_removed.close()
+            switch.kill_worker()
+            n2.address("10.0.0.1/24")
+            n3.address("10.0.0.2/24")
+            n2.wait_pings("10.0.0.2")
+            assert switch.rpc("status")["restarts"] == 1 and switch.ports()["removed"]["state"] == "missing"
+            switch.cli("port", "del", "removed")
+            switch.cli("upgrade")
             n2.wait_pings("10.0.0.2")
 
 

@@ -209,15 +209,19 @@ def test_rules_and_ports_stay_as_they_were_changed(site):
     assert rules(switch) == [] and list(switch.ports()) == [*NAMES] and not (site.place / "d.sock").exists()
 
 
-def test_a_port_that_cannot_be_had_any_more_does_not_keep_the_switch_from_going_on(site):
+def test_a_device_that_cannot_be_had_any_more_does_not_keep_the_switch_from_going_on_and_is_back_when_it_is_there(site):
     capture = site.place / "frames.pcap"
     capture.write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
     site.switch.cli("port", "add", "name=p", "type=pcap", f"rx={capture}")
+    content = capture.read_bytes()
     capture.unlink()
     site.replace_worker()
-    assert list(site.switch.ports()) == [*NAMES, "unused"]
-    assert "port 'p' is dropped" in site.switch.log()
+    assert site.switch.ports()["p"]["state"] == "missing" and str(capture) in site.switch.ports()["p"]["details"]["why"]
+    assert "the switch goes on without it" in site.switch.log()
     site.pass_frame("b", "a")
+    capture.write_bytes(content)
+    wait_until(lambda: site.switch.ports()["p"]["link_up"], "it is found", 30)
+    assert "port 'p' is back" in site.switch.log()
 
 
 @contextlib.contextmanager
