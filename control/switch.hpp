@@ -106,8 +106,8 @@ class Switch {
   [[nodiscard]] Expected<void> take_up();
   /// Whether there are ports that only one process can have.
   [[nodiscard]] bool has_devices() const;
-  /// What guests do not wait for: the ports that are devices, and what is looked after from time to time. Without `all`,
-  /// what cannot be had is no error: it is looked for again, and its port has no link until it is found.
+  /// What guests do not wait for: the ports that are devices, and what is looked after from time to time. Without
+  /// `all`, what cannot be had is no error: it is looked for again, and its port has no link until it is found.
   [[nodiscard]] Expected<void> open_devices(bool all);
   /// For another worker to open them; guests are served meanwhile. The event loop must not run until unpark().
   void close_devices();
