@@ -96,12 +96,13 @@ void kick(VhostQueue& queue, const Vring& vring) {
 void suppress_kicks(const Vring& vring) {
   if (vring.packed) {
     __atomic_store_n(&vring.device_event->flags, packed::kEventDisable, __ATOMIC_RELAXED);
-    return;
+  } else {
+    // With EVENT_IDX the driver looks at avail_event instead. We never move it, so it asks for one kick in 65,536
+    // entries; nobody reads that eventfd.
+    __atomic_store_n(&vring.used->flags, split::kUsedNoNotify, __ATOMIC_RELAXED);
   }
-  // With EVENT_IDX the driver looks at avail_event instead. We never move it, so it asks for one kick in 65,536
-  // entries; nobody reads that eventfd.
-  __atomic_store_n(&vring.used->flags, split::kUsedNoNotify, __ATOMIC_RELAXED);
-  if (vring.log_used) vring.log->mark(vring.log_used_addr, sizeof(split::RingHeader));
+  static_assert(sizeof(split::RingHeader) == sizeof(packed::EventSuppress));
+  if (vring.log_used) vring.log->mark(vring.log_wish_addr, sizeof(split::RingHeader));
 }
 
 }  // namespace sluice::ports::vhost

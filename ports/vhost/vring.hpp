@@ -78,6 +78,7 @@ struct Vring {
   RingProgress* progress = nullptr;
   DirtyLog* log = nullptr;          ///< null unless LOG_ALL is on
   std::uint64_t log_used_addr = 0;  ///< guest-physical address of the used ring (packed: the descriptor ring)
+  std::uint64_t log_wish_addr = 0;  ///< guest-physical address of our wish for kicks: used ring's flags, device area
   bool log_used = false;            ///< the front end asked for the ring's own writes to be logged
 
   std::uint32_t size = 0;  ///< entries; a power of two for split rings

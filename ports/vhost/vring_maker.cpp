@@ -106,9 +106,11 @@ tl::expected<Vring, std::string> make_vring(const RingState& state, const VringS
   if (has(around.features, feature::kLogAll)) vring.log = around.log;
   if (vring.log != nullptr && state.log != 0) {
     vring.log_used = true;
-    // For packed rings the front end's log address is that of the device area; what we write is the ring itself.
+    // For packed rings the front end's log address is that of the device area; what we write most is the ring itself.
+    vring.log_wish_addr = state.log_addr;
     vring.log_used_addr = vring.packed ? memory.guest_phys(state.descriptor, state.log_addr) : state.log_addr;
-    if (!vring.log->covers(vring.log_used_addr, logged_bytes)) {
+    if (!vring.log->covers(vring.log_used_addr, logged_bytes) ||
+        !vring.log->covers(vring.log_wish_addr, sizeof(packed::EventSuppress))) {
       return tl::unexpected("its used ring's log address " + hex(vring.log_used_addr) +
                             " is beyond the end of the log");
     }

@@ -334,6 +334,29 @@ TEST_F(GoodSequence, switches_the_dirty_log_on_and_off_under_running_rings) {
   EXPECT_FALSE(vring(1)->log_used);
 }
 
+TEST_F(GoodSequence, logs_that_it_wishes_for_no_kicks_when_a_ring_starts_while_the_log_is_on) {
+  for (const bool packed : {false, true}) {
+    GuestRam log(65536);
+    start(packed ? kPacked : kFeatures, packed ? 0x8000 : 0);
+    peer.send(Request::set_log_base, ports::vhost::LogDescription{4096, 0}, {log.fd()});
+    EXPECT_EQ(peer.receive(), 0U);
+    peer.send_u64(Request::set_features, (packed ? kPacked : kFeatures) | feature::kLogAll);
+    peer.get_vring_base(1);
+    peer.start_ring(ram, 1, 256, packed ? 0x8000 : 0, kick.get(), call.get());
+    auto address = FrontEnd::ring_address(ram, 1);
+    address.flags = 1;
+    address.log = 9 * 4096;
+    peer.get_vring_base(1);
+    peer.send(Request::set_vring_addr, address);
+    peer.send_u64(Request::set_vring_kick, 1, {kick.get()});
+    ASSERT_TRUE(peer.settle());
+    ASSERT_NE(vring(1), nullptr);
+    EXPECT_EQ(log.data()[1], 1U << 1U) << (packed ? "packed" : "split");
+    peer.get_vring_base(0);
+    peer.get_vring_base(1);
+  }
+}
+
 TEST_F(GoodSequence, announces_the_mac_of_a_guest_that_has_moved_here) {
   peer.negotiate(kFeatures, Device::kProtocolFeatures);
   peer.send_u64(Request::send_rarp, 0x060504030252);
