@@ -55,14 +55,15 @@ class GuestMemory:
 
 
 class HostileGuest:
-    def __init__(self, path: pathlib.Path, *, packed: bool = False, features: int = 0, start: bool = True):
+    def __init__(self, path: pathlib.Path, *, packed: bool = False, features: int = 0, start: bool = True, seconds: float = 10.0):
+        """`seconds`: how long it waits for each of the switch's answers."""
         self.packed = packed
         self.memory = GuestMemory()
         self.kicks = [os.eventfd(0), os.eventfd(0)]
         self.calls = [os.eventfd(0, os.EFD_NONBLOCK), os.eventfd(0, os.EFD_NONBLOCK)]
         self.features = F_VERSION_1 | F_PROTOCOL_FEATURES | F_INDIRECT | features | (F_RING_PACKED if packed else 0)
         self.buffers: dict[int, int] = {}  # given to the receive ring: the key it comes back by, and its address
-        self.front_end = FrontEnd(path)
+        self.front_end = FrontEnd(path, seconds)
         kind = Packed if packed else Split
         self.rings = [kind(self.memory, 0x1000, RING_SIZE), kind(self.memory, 0x4000, RING_SIZE)]
         if start:
@@ -86,15 +87,27 @@ class HostileGuest:
         self.front_end.send(Request.SET_MEM_TABLE, struct.pack("<II", 2, 0) + b"".join(r.bytes() for r in self.memory.regions),
                             [self.memory.fd] * 2)
 
-    def start_ring(self, index: int) -> None:
+    def start_ring(self, index: int, base: int | None = None) -> None:
+        """`base`: where the ring was when it was stopped; None: at its beginning."""
         fe, ring = self.front_end, self.rings[index]
+        if base is None:
+            # Packed: slot 0 and wrap counter 1, for avail and used (the document's "vring state", bits 15 and 31).
+            base = 0x80008000 if self.packed else 0
         fe.vring(Request.SET_VRING_NUM, index, ring.size)
-        # Packed: slot 0 and wrap counter 1, for avail and used (the document's "vring state", bits 15 and 31).
-        fe.vring(Request.SET_VRING_BASE, index, 0x80008000 if self.packed else 0)
+        fe.vring(Request.SET_VRING_BASE, index, base)
         fe.vring_addr(index, USER + ring.desc, USER + ring.used, USER + ring.avail)
         fe.vring_fd(Request.SET_VRING_KICK, index, self.kicks[index])
         fe.vring_fd(Request.SET_VRING_CALL, index, self.calls[index])
         fe.vring(Request.SET_VRING_ENABLE, index, 1)
+
+    def stop_ring(self, index: int) -> int:
+        """Returns its base."""
+        self.front_end.vring(Request.GET_VRING_BASE, index, 0)
+        answered, state = self.front_end.receive()
+        assert answered == Request.GET_VRING_BASE
+        answered_index, base = struct.unpack("<II", state)
+        assert answered_index == index
+        return base
 
     @property
     def tx(self):
