@@ -12,7 +12,7 @@ namespace sluice::flowtable {
 /// `out` may be `keys`.
 void mask_burst(std::span<const FlowKey> keys, std::span<const ClassMask* const> masks, std::span<FlowKey> out);
 
-/// What the burst functions of this process use, for people: "avx512" for example.
+/// What the burst functions of this process use, for people: "avx512 vaes" for example.
 [[nodiscard]] std::string_view instruction_set();
 
 }  // namespace sluice::flowtable

@@ -46,6 +46,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the rows that tell most, in under 5 minutes")
     parser.add_argument("--contender", action="append", choices=[kind.name for kind in CONTENDERS], help="these alone; may be repeated")
     parser.add_argument("--only", action="append", default=[], metavar="ROW", help=f"of {', '.join(work.name for work in WORKS)}; may be repeated")
+    parser.add_argument("--report", action="store_true", help="measures nothing: makes the table anew from the runs in the results")
     return parser.parse_args()
 
 
@@ -128,6 +129,8 @@ class Bench:
 
 def main() -> None:
     asked = options()
+    if asked.report:
+        return report.again(asked.results, list(WORKS))
     check_machine()
     # As any other failure: what was started is ended, and hugepages are given back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))

@@ -25,7 +25,22 @@ def write(folder: pathlib.Path, sluice: pathlib.Path, works: list[Work], runs: l
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Run)], lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in dataclasses.asdict(run).items()} for run in runs)
-    text = "".join(f"{line}\n" for line in [*_head(sluice, runs), "", *_table(works, runs), "", *_further(further)])
+    _publish(folder, [*_head(sluice, runs), "", *_table(works, runs), "", *_further(further)])
+
+
+def again(folder: pathlib.Path, works: list[Work]) -> None:
+    """The table anew, from the runs that are written there; what is around it is not of runs and stays."""
+    with open(folder / "runs.csv", newline="") as file:
+        kinds = {field.name: {"str": str, "int": int, "float": float}[field.type] for field in dataclasses.fields(Run)}
+        runs = [Run(**{name: kinds[name](value) for name, value in line.items()}) for line in csv.DictReader(file)]
+    lines = (folder / "table.md").read_text().splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("| work |"))
+    _publish(folder, [*lines[:begin], *_table(works, runs), *lines[lines.index("", begin):]])
+
+
+def _publish(folder: pathlib.Path, lines: list[str]) -> None:
+    """Into table.md, and if these are the results that the README shows, there."""
+    text = "".join(f"{line}\n" for line in lines)
     (folder / "table.md").write_text(text)
     if folder.resolve() == README.parent / "results":
         before, _, rest = README.read_text().partition(BEGIN)
@@ -44,14 +59,14 @@ def _head(sluice: pathlib.Path, runs: list[Run]) -> list[str]:
 
 
 def _table(works: list[Work], runs: list[Run]) -> list[str]:
-    lines = ["| work | Sluice | OVS-DPDK | testpmd | Sluice / OVS | at most | Mpps, Gbit/s: Sluice | OVS | packets a batch | OVS runs with |",
-             "|---|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| work | Sluice | OVS-DPDK | testpmd | Sluice / OVS | at most | Mpps, Gbit/s: Sluice | OVS | testpmd | packets a batch: Sluice · OVS | OVS runs with |",
+             "|---|---|---|---|---|---|---|---|---|---|---|"]
     for work in works:
         if not any(run.work == work.name for run in runs):
             continue
         cells = [work.title, *(_cycles(of(runs, work.name, contender)) for contender in CONTENDERS)]
         cells += _verdict(work, runs)
-        cells += [_rate(runs, work.name, contender) for contender in CONTENDERS[:2]]
+        cells += [_rate(runs, work.name, contender) for contender in CONTENDERS]
         cells += [" · ".join(_batch(of(runs, work.name, contender, "per_batch")) for contender in CONTENDERS[:2]), work.ovs]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -55,7 +55,7 @@ inline Operations sample_operations(std::shared_ptr<std::vector<std::string>> as
     status.uptime_seconds = 3725.5;
     status.config = "switch.yaml";
     status.dpdk = "DPDK 22.11.11";
-    status.instructions = "AVX-512";
+    status.instructions = "avx512 vaes";
     status.ports = 2;
     status.ports_up = 1;
     status.flows = 1'500;
