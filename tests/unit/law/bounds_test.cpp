@@ -106,8 +106,9 @@ TEST_F(Bounds, with_the_slow_path_stopped_known_flows_go_on_and_new_ones_are_bou
   expect_rest();
 }
 
-TEST_F(Bounds, of_one_flow_256_packets_wait_and_leave_in_order) {
+TEST_F(Bounds, of_one_flow_256_packets_wait_for_one_upcall_and_leave_in_order) {
   start();
+  const auto upcalls = joined_->pmd->counters().upcalls.get();
   for (unsigned i = 0; i < 300; ++i) {
     auto frame = udp(kSprayer, 7);
     frame.back() = static_cast<std::uint8_t>(i);
@@ -115,10 +116,12 @@ TEST_F(Bounds, of_one_flow_256_packets_wait_and_leave_in_order) {
     loop();
   }
   EXPECT_EQ(dropped(kSprayer, DropReason::upcall_flow_limit), 300U - datapath::PendingFlows::kPacketsPerFlow);
+  EXPECT_EQ(joined_->pmd->upcalls().size(), 1U);
   joined_->settle();
   const auto out = joined_->ends[kReceiver]->take();
   ASSERT_EQ(out.size(), datapath::PendingFlows::kPacketsPerFlow);
   for (unsigned i = 0; i < out.size(); ++i) EXPECT_EQ(out[i].back(), i);
+  EXPECT_EQ(joined_->pmd->counters().upcalls.get() - upcalls, 1U);
   expect_rest();
 }
 

@@ -109,6 +109,9 @@ class Joined {
   }
 
   [[nodiscard]] const ports::PortCounters& counters(flowtable::PortId port) const { return counters_[port]; }
+  [[nodiscard]] const datapath::QueueCounters& queue_counters(flowtable::PortId port) const {
+    return queue_counters_[port];
+  }
   /// The two sides of the law in ports/counters.hpp.
   [[nodiscard]] std::uint64_t came() const {
     std::uint64_t sum = 0;
