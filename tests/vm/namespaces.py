@@ -8,6 +8,7 @@ import itertools
 import os
 import pathlib
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -19,7 +20,8 @@ _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 _ETH_P_ALL = 3
-_SOL_PACKET, _PACKET_AUXDATA = 263, 8
+_SOL_PACKET, _PACKET_STATISTICS, _PACKET_AUXDATA = 263, 6, 8
+_SO_RCVBUFFORCE = 33
 _SO_TIMESTAMPNS = 35
 _TP_STATUS_VLAN_VALID = 1 << 4
 _AUXDATA = struct.Struct("IIIHHHH")  # struct tpacket_auxdata
@@ -32,6 +34,7 @@ class Frames:
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
         self.socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 16 << 20)  # for what nobody receives meanwhile
         self.socket.bind((interface, 0))
         self.socket.settimeout(10)
 
@@ -45,18 +48,34 @@ class Frames:
     def receive_with_time(self, wanted) -> tuple[bytes, float]:
         """The same, and when the kernel had it: seconds since 1970."""
         while True:
-            frame, ancillary, _, sender = self.socket.recvmsg(65536, 256)
-            seconds = 0.0
-            for level, kind, data in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
-                    whole, nanoseconds = struct.unpack("qq", data)
-                    seconds = whole + nanoseconds / 1e9
-                if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
-                    status, *_, tci, tpid = _AUXDATA.unpack(data)
-                    if status & _TP_STATUS_VLAN_VALID:
-                        frame = frame[:12] + struct.pack(">HH", tpid, tci) + frame[12:]
-            if sender[2] != socket.PACKET_OUTGOING and wanted(frame):
-                return frame, seconds
+            frame, nanoseconds, outgoing = self._next()
+            if not outgoing and wanted(frame):
+                return frame, nanoseconds / 1e9
+
+    def sent(self) -> list[tuple[int, bytes]]:
+        """All frames that the kernel has sent at the interface and that were not received here yet, each with its time in
+        nanoseconds since 1970."""
+        found = []
+        while select.select([self.socket], [], [], 0)[0]:
+            frame, nanoseconds, outgoing = self._next()
+            if outgoing:
+                found.append((nanoseconds, frame))
+        _, lost = struct.unpack("II", self.socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        assert lost == 0, f"{lost} frames found no room in the packet socket"
+        return found
+
+    def _next(self) -> tuple[bytes, int, bool]:
+        frame, ancillary, _, sender = self.socket.recvmsg(65536, 256)
+        nanoseconds = 0
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+                whole, rest = struct.unpack("qq", data)
+                nanoseconds = whole * 10**9 + rest
+            if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
+                status, *_, tci, tpid = _AUXDATA.unpack(data)
+                if status & _TP_STATUS_VLAN_VALID:
+                    frame = frame[:12] + struct.pack(">HH", tpid, tci) + frame[12:]
+        return frame, nanoseconds, sender[2] == socket.PACKET_OUTGOING
 
     def __enter__(self):
         return self
