@@ -1,11 +1,13 @@
-// In a signal handler, possibly in the middle of malloc: nothing but write() and what writes alone.
+// In a signal handler, possibly in the middle of malloc: nothing but write(), poll() and what writes alone.
 #include "control/keeper/stack_report.hpp"
 
 #include <execinfo.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <cstring>
 
@@ -16,7 +18,26 @@ void write_text(const char* text) {
   [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, text, std::strlen(text));
 }
 
+/// Threads that are asked at the same time write one after another. Whoever has waited for so long, less than the
+/// keeper waits before it kills, writes all the same: the one before it may have crashed in the middle.
+constexpr unsigned kPatienceMs = 100;
+std::atomic_flag is_written;
+
+class Turn {
+ public:
+  Turn() {
+    // acquire, release: not for any data, but so that no write() moves out of the turn.
+    for (unsigned ms = 0; ms < kPatienceMs && is_written.test_and_set(std::memory_order_acquire); ++ms) {
+      ::poll(nullptr, 0, 1);
+    }
+  }
+  ~Turn() { is_written.clear(std::memory_order_release); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+};
+
 void write_stack() {
+  const Turn turn;
   std::array<char, 16> name{};
   ::prctl(PR_GET_NAME, name.data());
   std::array<void*, 64> frames{};

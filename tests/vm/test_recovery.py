@@ -18,7 +18,7 @@ import pytest
 
 import hugepages
 import vmgen
-from process import wait_until
+from process import Timeout, wait_until
 from switch import BINARY, Switch, pmd_of, wait_standby
 from trial import FLOWS, KINDS, RATE, SOAK_RATE, Trial, at_most_duplicated, queues_of, two_vms, vhost_ports
 
@@ -93,7 +93,7 @@ def test_a_worker_that_stands_by_takes_over(place, times, figures, kind):
         figures.outages(f"kill -9 with standby, {kind}", t.outages(), total)
 
 
-SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000  # ptrace(2), waitpid(2)
+DETACH, SEIZE, INTERRUPT, LISTEN, WALL = 17, 0x4206, 0x4207, 0x4208, 0x40000000  # ptrace(2), waitpid(2)
 
 
 def trace(request: int, thread: int) -> None:
@@ -108,6 +108,29 @@ def hold(thread: int) -> None:
     os.waitpid(thread, WALL)
     # A process is not gone before whoever traces its threads has seen their ends.
     threading.Thread(target=os.waitpid, args=(thread, WALL), daemon=True).start()
+
+
+def hold_until_asked(thread: int) -> threading.Thread:
+    """Stops one thread, and not its process, until its process is told to go on, which is what the keeper does after it
+    has asked for its stack; then the thread answers. Whoever holds it may not be late: it is killed soon."""
+    held = threading.Event()
+
+    def holds():
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        trace(SEIZE, thread)
+        trace(INTERRUPT, thread)
+        os.waitpid(thread, WALL)
+        trace(LISTEN, thread)
+        held.set()
+        _, status = os.waitpid(thread, WALL)
+        if os.WIFSTOPPED(status):
+            trace(DETACH, thread)
+
+    holder = threading.Thread(target=holds)
+    holder.start()
+    assert held.wait(30)
+    return holder
 
 
 def ends_of_threads_can_be_awaited() -> bool:
@@ -153,6 +176,31 @@ def test_a_pmd_that_stands_is_found_also_while_the_control_thread_waits_for_it(p
         t.wait_traffic()
         t.report()
         assert "PMD 0 has stood still for 1000 ms" in t.switch.log()
+
+
+@pytest.mark.parametrize("whose", ["control", "pmd"])
+def test_one_thread_that_stands_is_found_alone_and_says_where(place, whose):
+    with trial(place, pmd={"cores": [1], "idle": "spin"}) as t:
+        t.wait_traffic()
+        pid = t.worker()["pid"]
+        t.switch.deaths_expected += 1
+        found = False
+        while not found:
+            holder = hold_until_asked(pid if whose == "control" else pmd_of(pid))
+            with contextlib.suppress(Timeout):
+                found = wait_until(lambda: "its stack follows" in t.switch.log(), "it is found", 2.5)
+            if not found:
+                os.kill(pid, signal.SIGCONT)  # it was held between two loops, where a PMD may be as long as it likes
+            holder.join()
+        t.switch.wait_other_worker(pid)
+        t.wait_traffic()
+        t.report()
+        log = t.switch.log()
+        assert f"worker {pid}: {'the control thread' if whose == 'control' else 'PMD 0'} has stood still for 1000 ms; its stack follows" in log
+        stacks = dict(re.findall(r"stack of thread (\S+):\n((?:.*\[0x[0-9a-f]+\]\n)+)", log))
+        # Those of PMDs are asked for whoever stands: the control thread may wait for them.
+        assert set(stacks) == ({"sluice-worker", "pmd-1"} if whose == "control" else {"pmd-1"}), log
+        assert all("sluice(" in stack for stack in stacks.values()), "each of them was in the program itself"
 
 
 def test_a_stopped_pmd_is_a_crash(place, times, figures):
