@@ -12,6 +12,7 @@ from vmgen import Vmgen
 
 RATE, SOAK_RATE = 2_000, 20_000  # frames a second from each VM: rings hold what comes in half a second, and in 50 ms
 FRAMES = 1_000  # that make traffic
+BURST = 32  # frames that a PMD takes from a queue, or gives to it, at once
 FLOWS = 32  # of each VM: all of its queues have some
 KINDS = {
     "split": "",
@@ -87,6 +88,18 @@ class Trial:
             found.append(max(gaps) / 1000)
         return found
 
+    def duplicated(self) -> list[int]:
+        """After each kill, of the frames that came to the VM that got most of them twice."""
+        intervals = self.vms.events("interval")
+        return [max(sum(each["vms"][i]["duplicated"] for each in intervals if begin <= each["clock_s"] < end) for i in range(2))
+                for begin, end in zip(self.began, [*self.began[1:], float("inf")])]
+
+    def assert_each_kill_duplicates_a_burst_at_most(self, total: dict) -> None:
+        """Of each queue: one may have been shown to the guest, and not yet be written down as shown."""
+        after = self.duplicated()
+        assert max(after) <= BURST * self.queues, f"after each kill {after}; in all {total}"
+        assert total["duplicated"] <= 2 * sum(after), f"frames came twice though nobody was killed: {after}; in all {total}"
+
     def report(self) -> dict:
         """Of all traffic. Whatever has become of the switch, the VMs have noticed nothing but a pause."""
         self.vms.signal(signal.SIGTERM)
@@ -98,5 +111,5 @@ class Trial:
 
 
 def at_most_duplicated(kind: str, kills: int) -> int:
-    """A burst of each queue may have been shown to the guest, and not yet be written down as shown."""
-    return 32 * 2 * queues_of(kind) * kills
+    """Where there are no intervals to judge each kill by: of the queues of both VMs."""
+    return BURST * 2 * queues_of(kind) * kills
