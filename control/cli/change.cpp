@@ -186,6 +186,13 @@ void add_log_and_trace(CLI::App& app, int& exit) {
       ->required()
       ->check(CLI::IsMember(std::vector<std::string>(kLogLevels.begin(), kLogLevels.end())))
       ->option_text("REQUIRED");
+  log->footer(
+      "At first it is info. debug adds each request of the control socket, what is negotiated with a VM and which of "
+      "its\n"
+      "rings run. The level is the worker's, which switches, and ends with it; the keeper's few lines, of workers "
+      "that\n"
+      "start and end, always come.\n\n" +
+      log->get_footer());
 
   auto [trace_command, trace_request] =
       add(app, "trace", "Say step by step what would happen to a packet, and why", exit,

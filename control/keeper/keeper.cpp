@@ -246,8 +246,7 @@ void Keeper::now_taken_up(Worker& worker) {
 void Keeper::now_running(Worker& worker) {
   now_taken_up(worker);
   worker.running = true;
-  spdlog::debug("worker {} is running after {} ms", worker.process.pid(),
-                std::chrono::duration_cast<milliseconds>(Clock::now() - worker.started).count());
+  if (&worker != other_.get()) spdlog::info("worker {} is running", worker.process.pid());
   if (&worker == other_.get()) {
     // The one before it is parked, and is told to leave once this one has proven to live.
     std::swap(active_, other_);

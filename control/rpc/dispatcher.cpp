@@ -6,9 +6,12 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 namespace sluice::control {
 namespace {
+
+constexpr int kLoggedParams = 400;  // bytes
 
 /// Section 4: what a request must look like. Nothing if it does.
 std::optional<std::string> malformed(const Json& request) {
@@ -110,6 +113,11 @@ void RpcDispatcher::request(const Json& request, std::function<void(Json)> done)
   }
   const Json params = request.value("params", Json::object());
   if (auto wrong = check_params(*method, params)) return refuse(RpcCode::invalid_params, std::move(*wrong));
+  if (spdlog::should_log(spdlog::level::debug)) {
+    // In ASCII, so that it may be cut anywhere.
+    const std::string text = params.dump(-1, ' ', true, Json::error_handler_t::replace);
+    spdlog::debug("control socket: {} {:.{}}", name, text, kLoggedParams);
+  }
 
   method->call(params, [notification, id, done](Expected<Json> answer) {
     if (notification) return done(nullptr);

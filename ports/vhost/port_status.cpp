@@ -1,4 +1,4 @@
-// What `show ports` says of a vhost-user port, and the lists of its queues.
+// What `show ports` and the log say of a vhost-user port, and the lists of its queues.
 #include <algorithm>
 
 #include "ports/vhost/feature_names.hpp"
@@ -12,6 +12,12 @@ std::string megabytes(const GuestMemory& memory) {
   for (const auto& entry : memory.entries()) bytes += entry.region.size;
   const std::size_t regions = memory.entries().size();
   return std::to_string(bytes >> 20U) + " MiB in " + std::to_string(regions) + (regions == 1 ? " region" : " regions");
+}
+
+bool is_to_guest(unsigned ring) { return ring % 2 == 0; }
+
+std::string ring_name(unsigned ring) {
+  return (is_to_guest(ring) ? "to guest " : "from guest ") + std::to_string(ring / 2);
 }
 
 std::string describe_ring(const RingState& ring, const VhostQueue& queue) {
@@ -55,8 +61,7 @@ PortStatus VhostPort::status() const {
   status.details.emplace_back("queue pairs", "at most " + std::to_string(options_.queue_pairs));
   for (unsigned i = 0; i < rings.count(); ++i) {
     if (rings.ring(i).started == 0) continue;
-    const char* const direction = i % 2 == 0 ? "to guest " : "from guest ";
-    status.details.emplace_back(direction + std::to_string(i / 2), describe_ring(rings.ring(i), rings.queue(i)));
+    status.details.emplace_back(ring_name(i), describe_ring(rings.ring(i), rings.queue(i)));
   }
   if (rings.memory() != nullptr) status.details.emplace_back("memory", megabytes(*rings.memory()));
   const int node = numa_node();
@@ -65,6 +70,17 @@ PortStatus VhostPort::status() const {
   const bool logging = (state.features & feature::kLogAll) != 0 && rings.log() != nullptr;
   status.details.emplace_back("dirty log", logging ? "on" : "off");
   return status;
+}
+
+/// For the log: those that PMDs work with, and what was negotiated for them.
+std::string VhostPort::describe_rings() const {
+  std::string text;
+  for (unsigned i = 0; i < device_.rings().count(); ++i) {
+    const RingState& ring = device_.rings().ring(i);
+    if (ring.started == 0 || (is_to_guest(i) && ring.enabled == 0)) continue;
+    text += ring_name(i) + " (size " + std::to_string(ring.size) + "), ";
+  }
+  return text.empty() ? "none" : text + "features " + feature_names(device_.state().features);
 }
 
 int VhostPort::numa_node() const { return device_.numa_node(); }

@@ -91,7 +91,9 @@ VhostPort::VhostPort(VhostPortOptions options, PortHost host, Estate& estate, Un
       device_({options_.queue_pairs, options_.mtu, alarm_.get(), options_.queue_size},
               {host_.wait_for_pmds,
                [this] {
-                 if (queues_changed) queues_changed();
+                 if (!queues_changed) return;
+                 queues_changed();
+                 log(Severity::debug, "rings in use: " + describe_rings());
                },
                [this](const std::uint8_t (&mac)[6]) {
                  if (announced && announcements_.allow()) announced(mac);
@@ -114,7 +116,8 @@ VhostPort::~VhostPort() {
 }
 
 void VhostPort::log(Severity severity, const std::string& text) {
-  const auto suppressed = lines_.allow();
+  // Apart: what nobody may be reading leaves nothing out that somebody should.
+  const auto suppressed = (severity == Severity::debug ? debug_lines_ : lines_).allow();
   if (!suppressed) return;
   host_.log(severity, "port '" + options_.name + "': " + text +
                           (*suppressed == 0 ? "" : " (and " + std::to_string(*suppressed) + " lines not shown)"));
@@ -162,8 +165,10 @@ void VhostPort::try_to_connect() {
     connected(std::move(*socket));
   } else {
     const int error = socket.error();
-    if (attempts_ == 0 && error != ENOENT && error != ECONNREFUSED && error != EAGAIN) {
-      log(Severity::warning, "cannot connect to '" + options_.path + "': " + std::strerror(error) + "; trying on");
+    if (attempts_ == 0) {
+      const bool may_come = error == ENOENT || error == ECONNREFUSED || error == EAGAIN;
+      log(may_come ? Severity::debug : Severity::warning,
+          "cannot connect to '" + options_.path + "': " + std::strerror(error) + "; trying on");
     }
     retry_later();
   }

@@ -114,10 +114,12 @@ class VhostPort final : public Port {
   [[nodiscard]] std::string hold_off();
   [[nodiscard]] bool held_off() const;
   void log(Severity severity, const std::string& text);
+  [[nodiscard]] std::string describe_rings() const;
 
   VhostPortOptions options_;
   PortHost host_;
   RateLimiter lines_;
+  RateLimiter debug_lines_;
   RateLimiter announcements_;
   std::unique_ptr<Estate> own_estate_;  ///< of a port without a successor
   Estate& estate_;

@@ -11,9 +11,11 @@ import tempfile
 
 import pytest
 
+from hostile import HostileGuest
 from process import wait_until
 from switch import BINARY, RpcError, Switch, vhost_port
 from testpmd import TestpmdVm, VirtioUser
+from vhost_user import FrontEnd
 
 MACS = ("02:00:00:00:01:00", "02:00:00:00:01:01")
 VIEWS = ("status", "ports", "flows", "fdb", "pmds", "drops", "rules", "memory")
@@ -65,6 +67,8 @@ def test_pmds_show_core_queues_and_cycles(busy):
     (pmd,) = busy.rpc("pmds")["pmds"]
     assert pmd["core"] == 1 and pmd["packets"] > 0 and pmd["busy_cycles_per_packet"] > 0
     assert {(queue["port"], queue["queue"]) for queue in pmd["queues"]} >= {("vm1", 0), ("vm2", 0)}
+    assert all(queue["cycle_share"] > 0 for queue in pmd["queues"])
+    assert sum(queue["cycle_share"] for queue in pmd["queues"]) <= pmd["busy_share"] <= 1
     (thread,) = [tid for tid in os.listdir(f"/proc/{busy.worker_pid}/task") if allowed_cpus(busy.worker_pid, tid) == "1"]
     assert thread
 
@@ -130,10 +134,45 @@ def test_stats_are_cleared_and_the_fdb_flushed(busy):
     assert busy.fdb() == {(0, MACS[0]): "vm1", (0, MACS[1]): "vm2"}
 
 
-def test_the_log_level_changes(busy):
-    busy.cli("log", "debug")
-    busy.cli("log", "info")
-    assert busy.cli("log", "loud", check=False).returncode != 0
+LEVELS = ("debug", "info", "warning", "error", "off")
+
+
+def test_the_log_has_what_its_level_asks_for_until_the_worker_is_another(place):
+    with Switch(place, {"ports": [vhost_port("vm1", place / "vm1.sock", "server")]}) as switch:
+        switch.wait_ready()
+
+        def said():
+            """What the log says, by level, of a request, a VM, another that is turned away, and a message that is none."""
+            before = len(switch.log())
+            switch.rpc("fdb")
+            vm = HostileGuest(place / "vm1.sock")
+            switch.wait_link("vm1")
+            second = FrontEnd(place / "vm1.sock")
+            second.wait_closed()
+            second.close()
+            vm.front_end.send(99)
+            vm.front_end.wait_closed()
+            vm.close()
+            switch.wait_link("vm1", up=False)
+            return {level: text for level in LEVELS if (text := "\n".join(re.findall(rf" {level} (.*)$", switch.log()[before:], re.MULTILINE)))}
+
+        for number, level in enumerate(LEVELS):
+            switch.cli("log", level)
+            log = said()
+            assert tuple(log) == LEVELS[number:-1], f"at {level}: {log}"
+            if level == "debug":
+                assert "control socket: fdb {}" in log["debug"]
+                assert re.search(r"port 'vm1': rings in use: to guest 0 \(size 64\), from guest 0 \(size 64\), features .*VERSION_1", log["debug"]), log["debug"]
+                assert "port 'vm1': rings in use: none" in log["debug"]
+                assert "front end connected" in log["info"] and "turned away" in log["warning"] and "message 99 is unknown" in log["error"]
+        refused = switch.cli("log", "loud", check=False)
+        assert refused.returncode == 2 and "loud" in refused.stderr
+        assert said() == {}, "a level that is none changes nothing"
+        # The keeper's lines are not the level's.
+        before = len(switch.log())
+        switch.kill_worker()
+        wait_until(lambda: re.search(r" error worker \d+ was killed(.|\n)* info worker \d+ is running", switch.log()[before:]), "the keeper tells of it", 10)
+        assert tuple(said()) == ("info", "warning", "error")
 
 
 def test_the_control_socket_is_for_its_owner_alone(busy):
