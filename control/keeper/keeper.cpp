@@ -279,6 +279,7 @@ void Keeper::look() {
   // A worker that hands over stands still, and has a deadline of its own.
   if (stage_ == Stage::parking || stage_ == Stage::taking_up) return standstill_.reset();
   if (const auto found = standstill_.look(shared_->heartbeats[active_->heartbeat])) {
+    if (active_->process.is_dying()) return;  // and its core may be what somebody waits for
     kill_hung(*found, options_.recovery.hang_timeout);
   }
 }

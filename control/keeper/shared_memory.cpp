@@ -57,6 +57,7 @@ Expected<SharedMemory> SharedMemory::map(int fd) {
     return tl::unexpected(
         Error{fmt::format("the memory that outlives a worker cannot be mapped: {}", std::strerror(errno))});
   }
+  ::madvise(at, sizeof(SharedState), MADV_DONTDUMP);  // a core dump would fill all of it with pages first
   return SharedMemory(static_cast<SharedState*>(at), std::move(own));
 }
 

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -165,6 +166,14 @@ UniqueFd WorkerProcess::thread_fd(int thread) const {
   // The number may be another process's by now; asked after the descriptor was made, which is of that one then.
   if (fd && ::syscall(SYS_tgkill, pid_, thread, 0) != 0) fd.reset();
   return fd;
+}
+
+bool WorkerProcess::is_dying() const {
+  std::ifstream status(fmt::format("/proc/{}/status", pid_));
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("CoreDumping:")) return line.ends_with("1");
+  }
+  return true;  // without memory there is no such line
 }
 
 std::string WorkerProcess::last_words() {

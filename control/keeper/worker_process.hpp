@@ -67,6 +67,8 @@ class WorkerProcess {
 
   void signal(int number) const;
   void signal_thread(int thread, int number) const;
+  /// Whether nothing of it will ever run again, but it is not gone: the kernel writes its core, or takes it down.
+  [[nodiscard]] bool is_dying() const;
   /// After pid_fd() is readable: how it died, "was killed by signal 11 (Segmentation fault)".
   [[nodiscard]] std::string last_words();
   /// As last_words() found it: whether it ended by exit code 0.

@@ -9,6 +9,7 @@ import ctypes
 import os
 import random
 import re
+import resource
 import time
 import pathlib
 import signal
@@ -66,6 +67,22 @@ def test_vms_that_connect_to_the_switch_stay_connected(place):
         t.kill(signal.SIGSEGV)
         t.report()
         assert "stack of thread" in t.switch.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
+def test_a_worker_that_dumps_core_says_so_and_is_followed(place, monkeypatch, number):
+    monkeypatch.chdir(place)  # the switch's too, where a core is put unless this machine has them handled otherwise
+    with trial(place) as t:
+        pid = t.worker()["pid"]
+        resource.prlimit(pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        t.kill(number)
+        t.report()
+        assert re.search(rf"worker {pid} was killed by signal {number:d} \([^)]*\), core dumped; another is started", t.switch.log())
+        pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
+        if not pattern.startswith(("|", "/")):
+            (core,) = place.glob("core*") if pattern == "core" else place.glob(f"{pattern.split('%')[0]}*")
+            guests = vmgen.HUGEPAGES * 2 << 20
+            assert core.stat().st_blocks * 512 < guests, "a core holds no guest's memory"
 
 
 def test_a_worker_that_was_in_a_hurry_is_scheduled_like_any_other_afterwards(place):
