@@ -8,6 +8,11 @@ bool Standstill::stands(Seen& seen, std::uint64_t value, unsigned patience) {
   return patience != 0 && seen.looks >= patience;
 }
 
+unsigned Standstill::patience_asleep(std::uint32_t hang_timeout_ms) const {
+  if (hang_timeout_ms == 0) return 0;
+  return patience_ + (kLongestSleepMs * patience_ + hang_timeout_ms - 1) / hang_timeout_ms;
+}
+
 std::optional<Standstill::Found> Standstill::look(const Heartbeat& heartbeat) {
   const auto get = [](const auto& word) { return word.load(std::memory_order_relaxed); };
   const std::uint64_t ticks = get(heartbeat.control);
@@ -21,8 +26,8 @@ std::optional<Standstill::Found> Standstill::look(const Heartbeat& heartbeat) {
     const auto thread = static_cast<int>(get(heartbeat.pmds[i].thread));
     const std::uint64_t loop = get(heartbeat.pmds[i].loop);
     // Even: outside of a loop, asleep as the configuration has it.
-    const bool inside = thread != 0 && (loop & 1U) != 0;
-    if (stands(pmds_[i], loop, inside ? patience_ : 0)) return Found{"PMD " + std::to_string(i), thread};
+    const unsigned patience = (loop & 1U) != 0 ? patience_ : patience_asleep(get(heartbeat.hang_timeout_ms));
+    if (stands(pmds_[i], loop, thread != 0 ? patience : 0)) return Found{"PMD " + std::to_string(i), thread};
   }
   return {};
 }

@@ -18,10 +18,14 @@ class Standstill {
     std::string thread;  ///< "the control thread", "PMD 0"
     int kernel_id;
   };
-  /// A thread that has not moved for `patience` looks, this one included.
   /// A control thread that says that it does what may take long is given so much more time.
   static constexpr unsigned kLongWork = 60;
+  /// A PMD that is asleep is given this time more: no configuration lets it sleep longer (pmd.idle).
+  static constexpr unsigned kLongestSleepMs = 1000;
+
+  /// `patience`: how many looks there are in a hang_timeout.
   explicit Standstill(unsigned patience) : patience_(patience) {}
+  /// A thread that has not moved for so many looks, this one included.
   [[nodiscard]] std::optional<Found> look(const Heartbeat& heartbeat);
   /// Another worker: begins anew.
   void reset() { *this = Standstill(patience_); }
@@ -33,6 +37,7 @@ class Standstill {
   };
   /// `patience` 0: it may stand for as long as it likes.
   static bool stands(Seen& seen, std::uint64_t value, unsigned patience);
+  [[nodiscard]] unsigned patience_asleep(std::uint32_t hang_timeout_ms) const;
 
   unsigned patience_;
   Seen control_;

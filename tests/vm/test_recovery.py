@@ -19,7 +19,7 @@ import pytest
 
 import hugepages
 import vmgen
-from process import Timeout, wait_until
+from process import wait_until
 from switch import BINARY, Switch, pmd_of, wait_standby
 from trial import FLOWS, KINDS, RATE, SOAK_RATE, Trial, queues_of, two_vms, vhost_ports
 
@@ -196,20 +196,15 @@ def test_a_pmd_that_stands_is_found_also_while_the_control_thread_waits_for_it(p
         assert "PMD 0 has stood still for 1000 ms" in t.switch.log()
 
 
-@pytest.mark.parametrize("whose", ["control", "pmd"])
-def test_one_thread_that_stands_is_found_alone_and_says_where(place, whose):
-    with trial(place, pmd={"cores": [1], "idle": "spin"}) as t:
+@pytest.mark.parametrize("whose, idle", [("control", "spin"), ("pmd", "spin"), ("pmd", "sleep up to 1 ms")])
+def test_one_thread_that_stands_is_found_alone_and_says_where(place, whose, idle):
+    with trial(place, pmd={"cores": [1], "idle": idle}) as t:
         t.wait_traffic()
         pid = t.worker()["pid"]
         t.switch.deaths_expected += 1
-        found = False
-        while not found:
-            holder = hold_until_asked(pid if whose == "control" else pmd_of(pid))
-            with contextlib.suppress(Timeout):
-                found = wait_until(lambda: "its stack follows" in t.switch.log(), "it is found", 2.5)
-            if not found:
-                os.kill(pid, signal.SIGCONT)  # it was held between two loops, where a PMD may be as long as it likes
-            holder.join()
+        holder = hold_until_asked(pid if whose == "control" else pmd_of(pid))
+        wait_until(lambda: "its stack follows" in t.switch.log(), "it is found", 30)
+        holder.join()
         t.switch.wait_other_worker(pid)
         t.wait_traffic()
         t.report()

@@ -36,8 +36,15 @@ TEST_F(StandstillTest, a_pmd_that_stays_inside_of_a_loop_is_found_after_as_many_
   EXPECT_EQ(found->kernel_id, 12);
 }
 
-TEST_F(StandstillTest, a_pmd_that_sleeps_between_loops_is_not) {
-  for (int i = 0; i < 100; ++i) EXPECT_FALSE(look(8));
+TEST_F(StandstillTest, a_pmd_that_sleeps_between_loops_is_given_the_time_of_the_longest_sleep_more) {
+  heartbeat_->hang_timeout_ms = 500;  // four looks of it: eight are a second
+  for (int i = 0; i < 4 + 8; ++i) EXPECT_FALSE(look(8)) << i;
+  EXPECT_TRUE(look(8));
+}
+
+TEST_F(StandstillTest, a_pmd_that_sleeps_again_and_again_is_not_found) {
+  heartbeat_->hang_timeout_ms = 500;
+  for (std::uint64_t i = 0; i < 100; ++i) EXPECT_FALSE(look(2 * i));
 }
 
 TEST_F(StandstillTest, a_control_thread_that_does_not_count_is_found) {
