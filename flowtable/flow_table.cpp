@@ -78,6 +78,11 @@ void FlowTable::erase(FlowEntry& entry) {
   size_.set(size_.get() - 1);
 }
 
+void FlowTable::take_up(std::size_t first, std::size_t count) const {
+  if (first >= capacity_) return;
+  entry_memory_.take_up(first * sizeof(FlowEntry), std::min(count, capacity_ - first) * sizeof(FlowEntry));
+}
+
 std::size_t FlowTable::reserved_bytes() const {
   return (view_.bucket_mask + 1) * sizeof(Bucket) + capacity_ * sizeof(FlowEntry);
 }

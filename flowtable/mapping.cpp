@@ -44,4 +44,8 @@ void Mapping::prefer_huge_pages(std::size_t offset, std::size_t bytes) const {
   (void)madvise(data_ + offset, bytes, MADV_HUGEPAGE);
 }
 
+void Mapping::take_up(std::size_t offset, std::size_t bytes) const {
+  (void)madvise(data_ + offset, bytes, MADV_POPULATE_WRITE);  // Linux 5.14 and later
+}
+
 }  // namespace sluice::flowtable

@@ -21,6 +21,9 @@ class Mapping {
   [[nodiscard]] std::byte* data() const { return data_; }
   /// Asks for huge pages for [offset, offset + bytes), from the first touch on. A wish: the kernel may have none.
   void prefer_huge_pages(std::size_t offset, std::size_t bytes) const;
+  /// Takes up the memory of [offset, offset + bytes), `offset` at a page's boundary, before it is touched. For any
+  /// thread, whatever others write there meanwhile. A wish: what the kernel does not give now it gives at the touch.
+  void take_up(std::size_t offset, std::size_t bytes) const;
 
   static constexpr std::size_t kHugePage = std::size_t{2} << 20U;
 

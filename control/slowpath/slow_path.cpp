@@ -33,6 +33,7 @@ SlowPath::SlowPath(const SlowPathOptions& options, std::vector<PmdLink> pmds)
       published_(std::make_unique<const datapath::MaskView>()),
       recheck_(flows_, masks_, pmds_),
       sweep_(flows_, pmds_, {nanoseconds(options.flows.idle_timeout), options.flows.limit}),
+      memory_(pmds_),
       departures_(pmds_, flows_, upcalls_) {
   for (const auto& pmd : pmds_) pmd.publish_masks(published_.get());
 }
@@ -66,6 +67,7 @@ bool SlowPath::run_once(std::uint64_t now_ns) {
   worked |= answer_upcalls(now_ns);
   worked |= flows_.settle(kSettledARound, now_ns);
   worked |= recheck_.run(kRecheckedARound, now_ns);
+  worked |= memory_.run(flows_.records());
   worked |= sweep_.run(now_ns);
   for (std::size_t pmd = 0; pmd < pmds_.size(); ++pmd) worked |= sweep_.make_room(pmd, upcalls_.size(pmd), now_ns);
   note_clean();

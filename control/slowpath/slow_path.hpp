@@ -24,6 +24,7 @@
 #include "control/slowpath/pipeline.hpp"
 #include "control/slowpath/recheck.hpp"
 #include "control/slowpath/sweep.hpp"
+#include "control/slowpath/table_memory.hpp"
 #include "control/slowpath/upcall_queues.hpp"
 
 namespace sluice::control {
@@ -141,6 +142,7 @@ class SlowPath {
   std::unique_ptr<const datapath::MaskView> published_;
   Recheck recheck_;
   Sweep sweep_;
+  TableMemory memory_;
   UpcallQueues upcalls_;
   Departures departures_;
   std::vector<std::function<void()>> in_force_;
