@@ -67,6 +67,7 @@ Keeper::~Keeper() {
 }
 
 int Keeper::run() {
+  ordinary_.apply(0);
   make_urgent(0);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // of anchors, whose worker is dead
   loop_.watch(signals_.get(), EPOLLIN, [this](std::uint32_t) {

@@ -12,13 +12,15 @@ namespace sluice::control {
 
 class TableMemory {
  public:
-  /// `pmds` outlive it.
-  explicit TableMemory(std::span<const PmdLink> pmds) : pmds_(pmds), ready_(pmds.size()) {}
+  /// Takes what the first flows need. `pmds` outlive it.
+  explicit TableMemory(std::span<const PmdLink> pmds);
 
   /// A huge page for each PMD whose table comes to the end of what it has. True if there was one.
   bool run(const FlowRecords& records);
 
  private:
+  void take_page(std::size_t pmd);
+
   std::span<const PmdLink> pmds_;
   std::vector<std::size_t> ready_;  ///< by PMD: entries from 0 on that have memory
 };

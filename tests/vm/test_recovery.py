@@ -6,6 +6,7 @@ How long traffic stops is printed by the long forms, and not judged: here is onl
 
 import contextlib
 import ctypes
+import ctypes
 import os
 import random
 import re
@@ -85,7 +86,16 @@ def test_a_worker_that_dumps_core_says_so_and_is_followed(place, monkeypatch, nu
             assert core.stat().st_blocks * 512 < guests, "a core holds no guest's memory"
 
 
+def slice_ns(thread: int) -> int:
+    """What sched_getattr(2) says of a thread that is not real-time: how long a slice it has asked for, 0: none."""
+    attributes = (ctypes.c_uint64 * 6)(48)
+    sched_getattr = 315
+    assert ctypes.CDLL(None).syscall(sched_getattr, thread, attributes, 48, 0) == 0
+    return attributes[3]
+
+
 def test_a_worker_that_was_in_a_hurry_is_scheduled_like_any_other_afterwards(place):
+    short = 100_000 if tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 12) else 0
     with trial(place) as t:
         t.kill()
         worker = t.switch.worker_pid
@@ -94,6 +104,7 @@ def test_a_worker_that_was_in_a_hurry_is_scheduled_like_any_other_afterwards(pla
         assert len(anchor) == 1 and len(threads) > 4
         ordinary = os.sched_getscheduler(0)
         wait_until(lambda: {os.sched_getscheduler(int(thread.name)) for thread in threads} == {ordinary}, "no thread is urgent")
+        wait_until(lambda: {slice_ns(int(thread.name)) for thread in threads} == {short}, "all have short slices, where the kernel has them")
 
 
 @pytest.mark.parametrize("kind", ["split", "packed"])
