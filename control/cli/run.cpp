@@ -48,13 +48,14 @@ void raise_descriptor_limit() {
 struct Chosen {
   std::string text;
   Config config;
+  bool of_before = false;  ///< the keeper's before us
 };
 
 /// The configuration at `path`; or, if there are errors in it, the one that the keeper before us had (`kept`): guests
 /// are connected, and would not be any more. Without either: nothing. Errors are told.
 std::optional<Chosen> choose_config(const std::string& path, const ports::UniqueFd& kept) {
   // Read once: a worker that follows another gets the same text, whatever has become of the file.
-  auto text = read_config_text(path);
+  auto text = kept ? read_config_text_anew(path) : read_config_text(path);
   auto config = text ? checked_config(*text, path) : tl::unexpected(std::vector{text.error().message});
   if (config) return Chosen{std::move(*text), std::move(*config)};
   report_errors(path, config.error());
@@ -64,7 +65,7 @@ std::optional<Chosen> choose_config(const std::string& path, const ports::Unique
   config = checked_config(*text, path);
   if (!config) return {};
   spdlog::error("the switch goes on with the configuration of before");
-  return Chosen{std::move(*text), std::move(*config)};
+  return Chosen{std::move(*text), std::move(*config), true};
 }
 
 /// What the service manager has kept for us, if it can be taken up.
@@ -118,6 +119,7 @@ int run(const std::string& path, const std::optional<std::string>& socket_path, 
 
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
+  ports::UniqueFd text_before = chosen->of_before ? ports::UniqueFd() : std::move(left.config);
   auto found = legacy(manager, std::move(left));
   if (!found) return fail(found.error().message);
   // Before a worker is started: that another switch is at work is found out before anything of its is touched.
@@ -130,6 +132,7 @@ int run(const std::string& path, const std::optional<std::string>& socket_path, 
   Keeper keeper({.binary = std::move(*binary),
                  .config = path,
                  .text = std::move(*kept_text),
+                 .text_before = std::move(text_before),
                  .recovery = config.recovery,
                  .control_socket = ports::UniqueFd(::dup(socket->fd())),
                  .leaves_all = leaves_all},

@@ -149,6 +149,16 @@ Expected<std::string> read_config_text(const std::string& path) {
   return text;
 }
 
+Expected<std::string> read_config_text_anew(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    return tl::unexpected(Error{fmt::format(
+        "{}: cannot be read anew: it is no regular file; right is one, which nobody has to wait for", path)});
+  }
+  return read_config_text(path);
+}
+
 Expected<PortConfig> parse_port(std::string_view text) {
   Diagnostics diagnostics("");
   if (text.size() > kMaxPortBytes) {

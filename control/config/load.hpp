@@ -26,6 +26,8 @@ struct LoadErrors {
 
 /// A file's bytes; at most one more than a configuration may have.
 [[nodiscard]] Expected<std::string> read_config_text(const std::string& path);
+/// The same while guests are served, who cannot wait until somebody writes to a pipe: of a regular file only.
+[[nodiscard]] Expected<std::string> read_config_text_anew(const std::string& path);
 
 /// Checks a file's text; `source` is what messages call it.
 [[nodiscard]] tl::expected<Config, LoadErrors> parse_config(std::string_view text, const std::string& source);

@@ -55,7 +55,6 @@ Keeper::Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, 
       standstill_(kLooks) {
   Received socket{{.saying = Saying::keep, .kind = Kept::control_socket}, {}, std::move(options_.control_socket)};
   apply(socket);
-  manager_.store_config(version_.text.get());
 }
 
 Keeper::~Keeper() {
@@ -111,12 +110,15 @@ std::unique_ptr<Keeper::Worker> Keeper::spawn(const Version& version, bool urgen
   return worker;
 }
 
-/// VMs of a worker, or a keeper, before this one wait for it.
+/// Of a worker, or a keeper, before this one; they wait for it.
+bool Keeper::guests_are_connected() const {
+  return std::ranges::any_of(kept_.all(), [](const auto& kept) { return kept.first.kind == Kept::connection; });
+}
+
 void Keeper::start_active() {
-  const bool awaited = std::ranges::any_of(kept_.all(), [](const auto& k) { return k.first.kind == Kept::connection; });
-  active_ = spawn(version_, awaited);
+  active_ = spawn(version_, guests_are_connected());
   if (active_ != nullptr) return send_off();
-  if (!ever_running_) {
+  if (!ever_running_ && !guests_are_connected()) {
     exit_ = 1;
     return loop_.stop();
   }
@@ -260,7 +262,11 @@ void Keeper::now_running(Worker& worker) {
   adopt_settings(*active_);
   watch_pmds(*active_);
   standstill_.reset();
-  if (!std::exchange(ever_running_, true)) manager_.ready();
+  if (!std::exchange(ever_running_, true)) {
+    options_.text_before = {};
+    manager_.store_config(version_.text.get());
+    manager_.ready();
+  }
   start_standby();
 }
 

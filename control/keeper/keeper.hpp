@@ -30,6 +30,7 @@ class Keeper {
     Binary binary;
     std::string config;              ///< its path
     ports::UniqueFd text;            ///< what was in it
+    ports::UniqueFd text_before;     ///< what the keeper before had; none if that is the same, or there was none
     RecoveryConfig recovery;         ///< until a worker with another configuration says otherwise
     ports::UniqueFd control_socket;  ///< listening
     bool leaves_all = false;         ///< told by SIGTERM, to a keeper that finds it with the service manager
@@ -40,7 +41,7 @@ class Keeper {
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
 
-  /// Until SIGINT or SIGTERM, or until the first worker fails. Returns the exit code.
+  /// Until SIGINT or SIGTERM, or until the first worker fails, if no guest is connected then. Returns the exit code.
   [[nodiscard]] int run();
   /// After run(): whether what there was has been left to another keeper.
   [[nodiscard]] bool leaves_all() const { return options_.leaves_all; }
@@ -80,6 +81,7 @@ class Keeper {
   // The lives of workers (keeper.cpp).
   [[nodiscard]] std::unique_ptr<Worker> spawn(const Version& version, bool urgent = false);
   void start_active();
+  [[nodiscard]] bool guests_are_connected() const;
   void start_standby();
   void promote();
   void watch(Worker& worker);
@@ -108,7 +110,13 @@ class Keeper {
   void pmd_ended(Worker& worker, int fd);
   void follow_dying();
   void died(Worker& worker);
-  void active_died(const std::string& how, bool well, Clock::time_point started);
+  struct Death {
+    std::string how;  ///< in words
+    bool well;        ///< as it was told to
+    bool refused;     ///< or killed by us: that it fails is no accident
+    Clock::time_point started;
+  };
+  void active_died(const Death& death);
   void other_died(const std::string& how, const std::string& why, Clock::time_point started);
   void let_go_of_former();
   void released(Worker& worker);

@@ -55,10 +55,9 @@ void Keeper::follow_dying() {
   Worker& worker = *active_;
   read_from(worker);
   loop_.unwatch(worker.process.socket());
-  const std::string how = fmt::format("worker {} is dying", worker.process.pid());
-  const Clock::time_point started = worker.started;
+  const Death death{fmt::format("worker {} is dying", worker.process.pid()), false, false, worker.started};
   former_.push_back(std::move(active_));
-  active_died(how, false, started);
+  active_died(death);
 }
 
 void Keeper::died(Worker& worker) {
@@ -80,7 +79,7 @@ void Keeper::died(Worker& worker) {
     if (!worker.dismissed) spdlog::error("{}", how);
   } else if (&worker == active_.get()) {
     former_.push_back(std::move(active_));
-    active_died(how, well, started);
+    active_died({how, well, !worker.why.empty(), started});
   } else {
     const std::string why = worker.why.empty() ? fmt::format("it {}", end) : worker.why;
     former_.push_back(std::move(other_));
@@ -90,12 +89,12 @@ void Keeper::died(Worker& worker) {
   let_go_of_former();
 }
 
-void Keeper::active_died(const std::string& how, bool well, Clock::time_point started) {
+void Keeper::active_died(const Death& death) {
   loop_.cancel(std::exchange(kill_timer_, 0));
   loop_.cancel(std::exchange(start_timer_, 0));
   standstill_.reset();
-  if (stopping_ || !ever_running_) {
-    if (!stopping_ || !well) spdlog::error("{}", how);
+  if (stopping_ || (!ever_running_ && !guests_are_connected())) {
+    if (!stopping_ || !death.well) spdlog::error("{}", death.how);
     if (!stopping_) exit_ = 1;
     return loop_.stop();
   }
@@ -106,17 +105,22 @@ void Keeper::active_died(const std::string& how, bool well, Clock::time_point st
     role_ = Other::followed;
     other_->process.signal(SIGKILL);
   } else if (stage_ == Stage::proving) {
-    upgrade_failed(fmt::format("the new version was running, and then {}", how));
+    upgrade_failed(fmt::format("the new version was running, and then {}", death.how));
     end_stage();
     if (other_ != nullptr) command(*other_, Saying::leave);
   }
-  const milliseconds delay = crashes_.crashed(Clock::now(), Clock::now() - started);
+  const milliseconds delay = crashes_.crashed(Clock::now(), Clock::now() - death.started);
+  if (options_.text_before && (death.refused || delay.count() > 0)) {
+    spdlog::error("{}; the switch goes on with the configuration of before", death.how);
+    version_.text = std::exchange(options_.text_before, {});
+    return start_active();
+  }
   if (delay.count() > 0 && role_ != Other::candidate) {
-    spdlog::error("{}; this happens again and again: another is started in {} ms", how, delay.count());
+    spdlog::error("{}; this happens again and again: another is started in {} ms", death.how, delay.count());
     return arm(restart_timer_, delay, &Keeper::start_active);
   }
   const bool waits = other_ != nullptr && (role_ == Other::standby || role_ == Other::candidate);
-  spdlog::error("{}; {}", how, waits ? "the one that stands by takes over" : "another is started");
+  spdlog::error("{}; {}", death.how, waits ? "the one that stands by takes over" : "another is started");
   if (waits && stage_ == Stage::taking_up) return;  // it has been told to go
   if (waits && (stage_ == Stage::closing || stage_ == Stage::parking)) {
     parking();

@@ -37,7 +37,7 @@ void Keeper::begin_upgrade(const Received& request) {
   }
   auto binary = Binary::open(request.text.empty() ? version_.binary.path : request.text);
   if (!binary) return command(*active_, Saying::upgraded, binary.error().message);
-  auto text = read_config_text(options_.config);
+  auto text = read_config_text_anew(options_.config);
   if (!text) return command(*active_, Saying::upgraded, text.error().message);
   auto kept = keep_config_text(*text);
   if (!kept) return command(*active_, Saying::upgraded, kept.error().message);

@@ -123,6 +123,18 @@ def test_a_restart_with_an_error_in_the_configuration_goes_on_with_the_one_of_be
         t.report()
 
 
+def test_a_restart_with_a_configuration_that_this_machine_cannot_have_goes_on_with_the_one_of_before(systemd):
+    with trial(systemd) as t:
+        service = t.switch
+        service.write_config({**with_another_port(vhost_ports(GUESTS)), "pmd": {"cores": [os.cpu_count()]}})
+        for _ in range(2):
+            service.ctl("restart", "sluice")
+            assert "new" not in ports_of(service)
+            t.wait_traffic()
+        assert re.search("core.*the switch goes on with the configuration of before", service.log()), service.log()
+        t.report()
+
+
 @pytest.mark.parametrize("kind, mode", [("split", "server"), ("packed", "client"), ("two-queues", "client")])
 def test_a_killed_keeper_is_followed_by_one_that_finds_all_that_it_held(systemd, kind, mode):
     with trial(systemd, kind, mode) as t:

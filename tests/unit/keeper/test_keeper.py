@@ -4,6 +4,8 @@ ends."""
 import os
 import signal
 
+import pytest
+
 from keepers import Keeper, LIVES, WAITS, gone, waits
 
 
@@ -84,6 +86,29 @@ def test_a_first_worker_that_fails_is_not_followed(tmp_path):
     with Keeper(tmp_path, "say(REFUSED, 'there is no such core'); sys.exit(1)") as keeper:
         assert keeper.child.wait(20) == 1
         assert "worker" in keeper.log() and "ended with exit code 1: there is no such core" in keeper.log()
+
+
+# Guests of a keeper before are connected. Each worker notes its configuration and what it is given.
+INHERITS = """
+note("configuration:", os.pread(5, 100, 0).decode())
+{begins}
+say(READY, '1'); assert hear()[0] == GO
+note("kept", kept_places()); say(RUNNING); until_told_to_end()
+"""
+
+
+@pytest.mark.parametrize("begins", ["say(REFUSED, 'there is no such core'); sys.exit(1)", "os.kill(os.getpid(), 11)"], ids=["refused", "crashes-always"])
+def test_guests_of_the_keeper_before_go_on_with_its_configuration_if_no_worker_comes_up_with_this_one(tmp_path, begins):
+    text = INHERITS.format(begins=f"if 'at the start' in os.pread(5, 100, 0).decode(): {begins}")
+    with Keeper(tmp_path, text, arguments=("inherit",)) as keeper:
+        keeper.waits_for(r"the switch goes on with the configuration of before\nworker configuration: as it was before(?s:.*)"
+                         r"worker kept \[\(1, 1, 0\)\]")
+
+
+def test_a_first_worker_that_is_killed_is_followed_if_guests_of_the_keeper_before_are_connected(tmp_path):
+    with Keeper(tmp_path, INHERITS.format(begins="if first(): os.kill(os.getpid(), 9)"), arguments=("inherit",)) as keeper:
+        keeper.waits_for("(?s)(worker configuration: as it was at the start.*){2}kept")
+        assert "configuration of before" not in keeper.log()
 
 
 def test_a_clean_stop_tells_the_worker_and_returns_0(tmp_path):

@@ -55,6 +55,13 @@ def test_when_the_new_one_does_not_come_up_the_old_one_goes_on(tmp_path, text, w
         keeper.waits_for(r"worker kept \[\(1, 4, 0\)\]")
 
 
+def test_a_configuration_that_is_a_pipe_by_now_is_not_waited_for(tmp_path):
+    script(tmp_path / "switch.yaml.next", LIVES)
+    with Keeper(tmp_path, "os.unlink(sys.argv[-1]); os.mkfifo(sys.argv[-1])\n" + ASKS) as keeper:
+        keeper.waits_for("worker upgraded: .*switch.yaml: cannot be read anew: it is no regular file")
+        assert keeper.ends() == 0
+
+
 def test_devices_take_longer_to_close_and_open_than_guests_may_wait(tmp_path):
     with Keeper(tmp_path, WAITS + """
 settings(); say(RUNNING); say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=5000)
