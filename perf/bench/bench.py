@@ -40,14 +40,17 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sluice", type=pathlib.Path, default=PROJECT / "build/release/sluice", metavar="PATH", help="the switch to measure")
     parser.add_argument("--vmgen", type=pathlib.Path, default=PROJECT / "build/release/perf/vmgen/vmgen", metavar="PATH", help="the traffic generator")
-    parser.add_argument("--results", type=pathlib.Path, default=PROJECT / "perf/results", metavar="FOLDER", help="where to write")
+    parser.add_argument("--results", type=pathlib.Path, metavar="FOLDER", help="where to write; perf/results, and build/bench what is not the whole comparison")
     parser.add_argument("--rounds", type=int, help="how often each contender has its turn; 5, quick: 3")
     parser.add_argument("--seconds", type=float, default=1.0, help="a measurement takes")
     parser.add_argument("--quick", action="store_true", help="the rows that tell most, in under 5 minutes")
     parser.add_argument("--contender", action="append", choices=[kind.name for kind in CONTENDERS], help="these alone; may be repeated")
     parser.add_argument("--only", action="append", default=[], metavar="ROW", help=f"of {', '.join(work.name for work in WORKS)}; may be repeated")
     parser.add_argument("--report", action="store_true", help="measures nothing: makes the table anew from the runs in the results")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    whole = not (asked.quick or asked.contender or asked.only)
+    asked.results = asked.results or PROJECT / ("perf/results" if whole else "build/bench")
+    return asked
 
 
 def check_machine() -> None:
@@ -98,7 +101,7 @@ class Bench:
 
     def write(self) -> None:
         results = self.asked.results
-        report.write(results, self.asked.sluice, self.works, self.runs, self.further)
+        report.write(results, self.asked.sluice, self.works, self.runs, self.further, time.monotonic() - BEGAN)
         plot.ratios(results / "ratios.svg", self.works, self.runs)
         plot.flows(results / "flows.svg", self.works, self.runs)
         if self.percentiles:

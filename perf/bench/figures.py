@@ -45,10 +45,15 @@ def latency(capacity: float, rounds: int, seconds: float, percentiles: dict[str,
     def busy(found: list[tuple[Reading, Traffic]]) -> str:
         return (f"{statistics.median(reading.busy_share for reading, _ in found):.0%}, "
                 f"{statistics.median(reading.per_batch for reading, _ in found):.0f} packets")
+
+    def missing(found: list[tuple[Reading, Traffic]]) -> str:
+        totals = [vms.report["total"] for _, vms in found]
+        return "; ".join(f"{statistics.median(total[what] / total['offered'] for total in totals):.2%}" for what in ("lost", "refused", "skipped"))
     return [*((f"latency at {capacity / 2e6:.1f} Mpps, half of OVS's capacity, {label}",
                at_most("at most OVS's", *(percentiles[kind.name][label] for kind in BOTH)),
                *(f"{percentiles[kind.name][label]:.1f} µs" for kind in BOTH)) for label in PERCENTILES),
-            ("… of its time the PMD is busy at that rate, with batches of", "–", *(busy(seen[kind.name]) for kind in BOTH))]
+            ("… of its time the PMD is busy at that rate, with batches of", "–", *(busy(seen[kind.name]) for kind in BOTH)),
+            ("… frames lost; that found the ring full; that the VMs, late, did not make", "–", *(missing(seen[kind.name]) for kind in BOTH))]
 
 
 def no_loss(rounds: int) -> list[Row]:
@@ -69,12 +74,14 @@ def no_loss(rounds: int) -> list[Row]:
 
 
 def new_flows(capacities: dict[str, float], seconds: float, rate: float = 300_000) -> list[Row]:
-    """`capacities`: packets a second both ways with 2 × 1,000 flows, by contender; half of it is offered."""
-    shares, lost, of_new, arrived, there, waited = [], [], [], [], [], []
+    """`capacities`: packets a second that each forwarded with 2 × 1,000 flows; half of it is offered."""
+    shares, lost, of_new, arrived, there, waited, busy = [], [], [], [], [], [], []
     for kind in BOTH:
         with contest(kind, dataclasses.replace(FLOWS_1K, flows=500), setting=Setting(idle_timeout=2)) as contender:
             before = contender.pmd_waited()
-            total = traffic(contender, seconds, _at_rate(capacities[kind.name] / 2), f"--new-flows={rate / 2:.0f}")[1].report["total"]
+            reading, vms = traffic(contender, seconds, _at_rate(capacities[kind.name] / 2), f"--new-flows={rate / 2:.0f}")
+            total, took = vms.report["total"], vms.report["duration_s"]
+            busy.append(f"{reading.busy_share:.0%}")
             waited.append(f"{(contender.pmd_waited() - before) / seconds:.1%}")
             there.append(f"{contender.flows():,}")
         new = total["new_flows"]
@@ -83,14 +90,15 @@ def new_flows(capacities: dict[str, float], seconds: float, rate: float = 300_00
         shares.append(1 - received / offered)
         lost.append(f"{shares[-1]:.1%} ({(total['refused'] - new['refused']) / offered:.1%})")
         of_new.append(f"{1 - new['received'] / new_offered:.1%} ({new['refused'] / new_offered:.1%})")
-        arrived.append(f"{new['received'] / seconds:,.0f}/s of {new_offered / seconds:,.0f}/s")
+        arrived.append(f"{new['received'] / took:,.0f}/s of {new_offered / took:,.0f}/s")
     load = ", ".join(f"{kind.name} {capacities[kind.name] / 2e6:.1f} Mpps" for kind in BOTH)
-    return [(f"{rate:,.0f} new flows a second for {seconds:.0f} s beside 1,000 established ones, at half of the capacity ({load}): "
+    return [(f"{rate:,.0f} new flows a second for {seconds:.0f} s beside 1,000 established ones, at half of what each forwarded in the row of 2 × 1,000 flows ({load}): "
              "frames of the established ones lost (of these, refused by a full ring)", at_most("under 1 %", shares[0], 0.01), *lost),
+            ("… of its time the PMD is busy", "–", *busy),
             ("… of the time the PMD was held off its core by other work of the machine", "–", *waited),
             ("… first frames of new flows lost (of these, refused by a full ring)", "–", *of_new),
             ("… first frames of new flows that arrived, of those that the VMs made", f"{rate:,.0f}/s", *arrived),
-            ("… flows in the table then (idle ones go after 2 s)", "–", *there)]
+            ("… flows in the table at the end (idle ones go after 2 s)", "–", *there)]
 
 
 def first_packet(rounds: int) -> list[Row]:

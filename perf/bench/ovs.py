@@ -15,6 +15,7 @@ from process import Program, wait_until
 VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 MEGABYTES = 512
+FLOW_LIMIT = 2_000_000  # of the datapath; by default OVS begins with 10,000, adds 1,000 each half second, and ends at 200,000
 
 
 class Ovs(Contender):
@@ -38,6 +39,8 @@ class Ovs(Contender):
             stack.callback(lambda: self._vswitchd.stop())
             wait_until(self._ready, "OVS has set up all ports", 60)
             self._set_flows()
+            if self.work.ovs_flow_limit:
+                self.appctl("upcall/set-flow-limit", str(FLOW_LIMIT))
             self._stack = stack.pop_all()
         return self
 
@@ -93,7 +96,7 @@ class Ovs(Contender):
         mask = sum(1 << core for core in self.setting.cores)
         settings = {"dpdk-init": "true", "dpdk-socket-mem": MEGABYTES, "dpdk-lcore-mask": "0x1", "pmd-cpu-mask": hex(mask),
                     "dpdk-extra": f'"--no-pci --in-memory --file-prefix={self.directory.name}"', "userspace-tso-enable": str(bool(self.work.tso)).lower(),
-                    "max-idle": 1000 * self.setting.idle_timeout, **dict(self.work.ovs_config)}
+                    "max-idle": 1000 * self.setting.idle_timeout, **({"flow-limit": FLOW_LIMIT} if self.work.ovs_flow_limit else {}), **dict(self.work.ovs_config)}
         words = ["init", "--", "set", "Open_vSwitch", ".", *(f"other_config:{key}={value}" for key, value in settings.items()),
                  "--", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"]
         for number, socket in enumerate(self.sockets):

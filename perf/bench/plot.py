@@ -7,6 +7,7 @@ import math
 import pathlib
 import statistics
 
+import report
 from report import CONTENDERS, of, ratio
 from run import Run
 from work import Work
@@ -68,8 +69,8 @@ def ratios(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
         if not math.isnan(found := ratio(runs, work.name)):
             drawing.bar(left, y + 5, x(found) - left, row - 12, COLOURS["Sluice"])
         for contender in ("Sluice", "testpmd"):
-            for value, ovs in zip(of(runs, work.name, contender), of(runs, work.name, "OVS-DPDK")):
-                drawing.dot(x(value / ovs), y + row / 2 - 1, COLOURS[contender], opacity=0.8)
+            for value in report.ratios(runs, work.name, contender):
+                drawing.dot(x(value), y + row / 2 - 1, COLOURS[contender], opacity=0.8)
             if (middle := ratio(runs, work.name, contender)) > most:
                 drawing.text(x(most) - 8, y + row / 2 + 3, f"off the scale: {middle:.1f}", COLOURS[contender], anchor="end")
         if work.target is not None:

@@ -19,13 +19,13 @@ BEGIN, END = "<!-- table -->", "<!-- /table -->"  # the last table is shown betw
 CONTENDERS = ("Sluice", "OVS-DPDK", "testpmd")
 
 
-def write(folder: pathlib.Path, sluice: pathlib.Path, works: list[Work], runs: list[Run], further: list[tuple[str, ...]]) -> None:
+def write(folder: pathlib.Path, sluice: pathlib.Path, works: list[Work], runs: list[Run], further: list[tuple[str, ...]], seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "runs.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Run)], lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in dataclasses.asdict(run).items()} for run in runs)
-    _publish(folder, [*_head(sluice, runs), "", *_table(works, runs), "", *_further(further)])
+    _publish(folder, [*_head(sluice, runs, seconds), "", *_table(works, runs), "", *_further(further)])
 
 
 def again(folder: pathlib.Path, works: list[Work]) -> None:
@@ -52,9 +52,9 @@ def of(runs: list[Run], work: str, contender: str, field: str = "cycles") -> lis
     return [getattr(run, field) for run in runs if (run.work, run.contender) == (work, contender)]
 
 
-def _head(sluice: pathlib.Path, runs: list[Run]) -> list[str]:
+def _head(sluice: pathlib.Path, runs: list[Run], seconds: float) -> list[str]:
     rounds = max(run.round for run in runs)
-    return [f"{datetime.date.today()}, medians of {rounds} alternating rounds.", "",
+    return [f"{datetime.date.today()}, medians of {rounds} alternating rounds; all of it took {seconds / 60:.1f} minutes.", "",
             *(f"- {what}: {version}" for what, version in machine.versions(sluice).items())]
 
 
@@ -89,8 +89,14 @@ def _batch(values: list[float]) -> str:
 
 def ratio(runs: list[Run], work: str, contender: str = "Sluice") -> float:
     """To OVS: the median of the ratios of runs of the same round, which had the same minute of the machine."""
-    ratios = [mine / ovs for mine, ovs in zip(of(runs, work, contender), of(runs, work, "OVS-DPDK"))]
-    return statistics.median(ratios) if ratios else math.nan
+    found = ratios(runs, work, contender)
+    return statistics.median(found) if found else math.nan
+
+
+def ratios(runs: list[Run], work: str, contender: str) -> list[float]:
+    """To OVS, of each round in which both have a figure."""
+    mine, ovs = ({run.round: run.cycles for run in runs if (run.work, run.contender) == (work, name)} for name in (contender, "OVS-DPDK"))
+    return [mine[number] / ovs[number] for number in sorted(mine.keys() & ovs.keys())]
 
 
 def _verdict(work: Work, runs: list[Run]) -> list[str]:
