@@ -33,7 +33,10 @@ bool finish_showing(const Vring& vring, RingProgress& progress) {
   if (journal.count != 0) {
     at = PackedSlot{journal.from.next_used, journal.from.used_wrap};
     if (shown(vring, at)) {
-      for (std::uint32_t i = 0; i < journal.count; ++i) at = at.behind(journal.chains[i].descriptors, vring.size);
+      for (std::uint32_t i = 0; i < journal.count; ++i) {
+        log_slot(vring, at);  // whoever wrote it may have died before it did
+        at = at.behind(journal.chains[i].descriptors, vring.size);
+      }
     } else {
       at = show(vring, journal);
     }

@@ -36,6 +36,13 @@ inline void begin_showing(RingJournal& journal, const RingPosition& from, unsign
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
+/// What was written to this slot of the ring is in the dirty log.
+inline void log_slot(const Vring& vring, PackedSlot at) {
+  if (vring.log_used) [[unlikely]] {
+    vring.log->mark(vring.log_used_addr + std::size_t{at.slot} * sizeof(packed::Desc), sizeof(packed::Desc));
+  }
+}
+
 /// Shows them, and tells where the ring stands then.
 inline PackedSlot show(const Vring& vring, const RingJournal& journal) {
   const PackedSlot first{journal.from.next_used, journal.from.used_wrap};
@@ -47,9 +54,7 @@ inline PackedSlot show(const Vring& vring, const RingJournal& journal) {
     const std::uint64_t word = std::uint64_t{chain.len} | std::uint64_t{chain.id} << 32U | flags << 48U;
     // release: the buffer's bytes come first, and for the first slot all the others.
     __atomic_store_n(reinterpret_cast<std::uint64_t*>(&vring.packed_desc[to.slot]) + 1, word, __ATOMIC_RELEASE);
-    if (vring.log_used) [[unlikely]] {
-      vring.log->mark(vring.log_used_addr + std::size_t{to.slot} * sizeof(packed::Desc), sizeof(packed::Desc));
-    }
+    log_slot(vring, to);
   };
   for (std::uint32_t i = 0; i < journal.count; ++i) {
     if (i != 0) write(at, journal.chains[i]);

@@ -149,6 +149,10 @@ tl::expected<RingPosition, std::string> start_position(const RingState& state, c
 // written into buffers is written anew; so at most one burst comes twice, and nothing is lost. Whoever dies after it
 // has given the burst back, and what is left to be done is to move the position by as many chains.
 //
+// What it wrote is marked in the dirty log after the store. Buffers are, before their chains are given back: those that
+// are not will be written anew. The used index is when the successor says that it wants no kicks (suppress_kicks()),
+// which it does beside the index, and a packed ring's slots are by finish_showing().
+//
 // Chains whose head does not exist are taken and not given back: the two indices of a split ring differ by their
 // number, which was counted into the position with the burst that met them. Only a driver that wrote such heads may see
 // chains of that one burst given back twice.

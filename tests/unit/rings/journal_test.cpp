@@ -125,6 +125,42 @@ TEST_F(Journal, a_driver_that_has_gone_on_already_loses_nothing) {
   }
 }
 
+TEST_F(Journal, all_that_is_shown_is_in_the_dirty_log_whatever_the_instant_of_death) {
+  const int fd = ::memfd_create("log", MFD_CLOEXEC);
+  ASSERT_EQ(::ftruncate(fd, 1), 0);
+  const auto log = DirtyLog::map(::dup(fd), 0, 1);
+  ASSERT_TRUE(log) << log.error();
+  driver_.vring.log = log->get();
+  driver_.vring.log_used_addr = DirtyLog::kPageSize - kSize / 2 * sizeof(packed::Desc);  // pages 0 and 1
+  for (unsigned round = 0; round < 50; ++round) {
+    const auto count = static_cast<unsigned>(1 + random_() % 5);
+    for (unsigned stores = 0; stores <= count; ++stores) {
+      SCOPED_TRACE("round " + std::to_string(round) + ", dead after " + std::to_string(stores) + " of " +
+                   std::to_string(count) + " slots");
+      forget();
+      make_available(count);
+      write_journal();
+      PackedSlot at{driver_.progress.position.next_used, driver_.progress.position.used_wrap};
+      unsigned pages = 0;
+      for (const UsedChain& chain : chains_) {
+        pages |= at.slot < kSize / 2 ? 1U : 2U;
+        at = at.behind(chain.descriptors, kSize);
+      }
+      show_part(stores);  // and dead before it was marked
+      driver_.vring.log_used = true;
+      expect_that_it_is_finished();
+      driver_.vring.log_used = false;
+      std::uint8_t marked = 0;
+      ASSERT_EQ(::pread(fd, &marked, 1, 0), 1);
+      EXPECT_EQ(marked, pages);
+      ASSERT_EQ(::pwrite(fd, "", 1, 0), 1);
+      if (HasFailure()) break;
+    }
+    if (HasFailure()) break;
+  }
+  ::close(fd);
+}
+
 TEST_F(Journal, a_successor_that_dies_as_well_is_followed_by_another) {
   make_available(3);
   write_journal();

@@ -1,15 +1,13 @@
 // Where a guest's memory is, and that what PMDs write of its port follows. The kernel's answers are made up here, in
 // the place of libnuma's functions: this machine may have one node only.
-#include <fcntl.h>
 #include <numaif.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 #include <vector>
 
 #include "bench.hpp"
-#include "ports/vhost/local_estate.hpp"
+#include "kept_estate.hpp"
 
 namespace {
 
@@ -44,25 +42,6 @@ namespace {
 
 namespace feature = ports::vhost::feature;
 constexpr std::uint64_t kFeatures = feature::kProtocolFeatures | feature::kVersion1;
-
-/// What a port leaves, with its descriptors: as the keeper has it.
-class KeptEstate final : public ports::vhost::Estate {
- public:
-  using Heirloom = ports::vhost::Heirloom;
-  [[nodiscard]] ports::vhost::PortState& state() override { return local_.state(); }
-  void keep(Heirloom kind, unsigned index, int fd) override { kept_[{kind, index}] = duplicate(fd); }
-  void forget(Heirloom kind, unsigned index) override { kept_.erase({kind, index}); }
-  [[nodiscard]] UniqueFd take(Heirloom kind, unsigned index) override {
-    const auto found = kept_.find({kind, index});
-    return found == kept_.end() ? UniqueFd() : duplicate(found->second.get());
-  }
-
- private:
-  static UniqueFd duplicate(int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
-
-  ports::vhost::LocalEstate local_;
-  std::map<std::pair<Heirloom, unsigned>, UniqueFd> kept_;
-};
 
 class Numa : public Bench {
  protected:
