@@ -48,6 +48,9 @@ bool Pmd::State::run_once(std::uint64_t now) {
     }
   }
   notifier.notify();
+  if (upcalled && doorbell != nullptr) [[unlikely]]
+    doorbell->ring();
+  upcalled = false;
   loop.leave();
   counted_until = rte_rdtsc();
   (busy ? counters.busy_cycles : counters.idle_cycles).add(counted_until - start);

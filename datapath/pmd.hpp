@@ -11,6 +11,7 @@
 
 #include <tl/expected.hpp>
 
+#include "datapath/doorbell.hpp"
 #include "datapath/grace.hpp"
 #include "datapath/pending.hpp"
 #include "datapath/upcall.hpp"
@@ -45,6 +46,7 @@ struct PmdOptions {
   rte_mempool* pool = nullptr;  ///< for packets that wait for a decision
   PendingLimits pending;
   std::size_t ring_size = 16384;  ///< upcalls and commands, each; at least pending.flows
+  Doorbell* doorbell = nullptr;   ///< rung when there are upcalls, if the slow path may sleep; outlives the PMD
 };
 
 class Pmd {

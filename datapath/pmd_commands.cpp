@@ -59,6 +59,7 @@ void Pmd::State::add_pending(unsigned i, std::uint64_t arrival) {
     entry->pending = pending.open(port);
     // Never full: it holds as many as may be pending.
     upcalls.push(Upcall{key, entry->id, mbuf->pkt_len, now_ns});
+    upcalled = true;
     counters.misses.add(1);
     counters.upcalls.add(1);
   } else {

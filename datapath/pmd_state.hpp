@@ -34,6 +34,7 @@ struct Classified {
 struct Pmd::State {
   State(const PmdOptions& options, flowtable::FlowTable flow_table)
       : pool(options.pool),
+        doorbell(options.doorbell),
         table(std::move(flow_table)),
         upcalls(std::max<std::size_t>(options.ring_size, options.pending.flows)),
         commands(std::max<std::size_t>(options.ring_size, options.pending.flows)),
@@ -71,6 +72,7 @@ struct Pmd::State {
   [[nodiscard]] ports::PortCounters& counters_of(flowtable::PortId port) const { return *view->counters[port]; }
 
   rte_mempool* const pool;
+  Doorbell* const doorbell;
   flowtable::FlowTable table;
   UpcallRing upcalls;
   CommandRing commands;
@@ -83,6 +85,7 @@ struct Pmd::State {
   // As of this loop.
   const PortView* view = nullptr;
   const MaskView* mask_view = nullptr;
+  bool upcalled = false;          ///< there are upcalls for which nobody has rung
   std::size_t sharing_ports = 0;  ///< what is bounded is shared between so many
   std::uint64_t now_ns = 0;
   bool worked = false;                        ///< the loop before this one

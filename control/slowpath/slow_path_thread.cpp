@@ -8,15 +8,21 @@
 namespace sluice::control {
 namespace {
 
-constexpr std::chrono::microseconds kIdleSleep{50};
+constexpr std::chrono::microseconds kShortSleep{50};
+/// Of these, before the long ones: some milliseconds, so that PMDs make few system calls however often there is
+/// something new.
+constexpr unsigned kShortSleeps = 40;
+/// Time alone gives work too (SlowPath::next_deadline), and what PMDs have done with our commands.
+constexpr std::chrono::milliseconds kLongSleep{1};
 
 }  // namespace
 
-SlowPathThread::SlowPathThread(std::unique_ptr<SlowPath> slow_path, Clock clock)
-    : slow_path_(std::move(slow_path)), clock_(std::move(clock)), thread_([this] { run(); }) {}
+SlowPathThread::SlowPathThread(std::unique_ptr<SlowPath> slow_path, Clock clock, datapath::Doorbell& doorbell)
+    : slow_path_(std::move(slow_path)), clock_(std::move(clock)), doorbell_(doorbell), thread_([this] { run(); }) {}
 
 SlowPathThread::~SlowPathThread() {
   stop_.store(true, std::memory_order_relaxed);  // nothing is published by it
+  doorbell_.ring();
   thread_.join();
   run_tasks();
 }
@@ -25,6 +31,7 @@ void SlowPathThread::post(Task task) {
   const std::lock_guard lock(mutex_);
   tasks_.push_back(std::move(task));
   has_tasks_.store(true, std::memory_order_relaxed);  // the mutex orders the tasks themselves
+  doorbell_.ring();
 }
 
 pid_t SlowPathThread::kernel_id() const {
@@ -36,10 +43,20 @@ pid_t SlowPathThread::kernel_id() const {
 void SlowPathThread::run() {
   kernel_id_.store(::gettid(), std::memory_order_relaxed);
   kernel_id_.notify_all();
+  unsigned idle_rounds = 0;
   while (!stop_.load(std::memory_order_relaxed)) {
     const bool tasks = run_tasks();
-    if (!slow_path_->run_once(clock_()) && !tasks) std::this_thread::sleep_for(kIdleSleep);
+    idle_rounds = slow_path_->run_once(clock_()) || tasks ? 0 : idle_rounds + 1;
+    if (idle_rounds != 0) rest(idle_rounds);
   }
+}
+
+void SlowPathThread::rest(unsigned idle_rounds) {
+  if (idle_rounds <= kShortSleeps) return std::this_thread::sleep_for(kShortSleep);
+  doorbell_.about_to_wait();
+  const bool called = has_tasks_.load(std::memory_order_relaxed) || stop_.load(std::memory_order_relaxed) ||
+                      slow_path_->upcalls_waiting() != 0;
+  doorbell_.wait(called ? std::chrono::nanoseconds(0) : kLongSleep);
 }
 
 bool SlowPathThread::run_tasks() {

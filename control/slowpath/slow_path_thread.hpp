@@ -1,5 +1,6 @@
-// SlowPathThread: the thread that a SlowPath lives on. It looks for upcalls all the time, with a short sleep when there
-// is nothing to do, since a PMD makes no system call to wake it.
+// SlowPathThread: the thread that a SlowPath lives on. When there is nothing to do it looks for upcalls again and
+// again, with short sleeps, so that PMDs that have more need not wake it; after a while it sleeps for longer, until a
+// PMD rings its doorbell: on a core that it shares, each look costs somebody else some microseconds.
 //
 // post() and the destructor may be called from any thread but its own.
 #pragma once
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "control/slowpath/slow_path.hpp"
+#include "datapath/doorbell.hpp"
 
 namespace sluice::control {
 
@@ -22,8 +24,8 @@ class SlowPathThread {
   using Task = std::function<void(SlowPath&)>;
   using Clock = std::function<std::uint64_t()>;
 
-  /// `clock` is the PMDs' clock, in ns.
-  SlowPathThread(std::unique_ptr<SlowPath> slow_path, Clock clock);
+  /// `clock` is the PMDs' clock, in ns; `doorbell` is theirs too, and outlives the thread.
+  SlowPathThread(std::unique_ptr<SlowPath> slow_path, Clock clock, datapath::Doorbell& doorbell);
   /// Runs the tasks that were posted, then ends. The PMDs have stopped before.
   ~SlowPathThread();
   SlowPathThread(const SlowPathThread&) = delete;
@@ -37,9 +39,11 @@ class SlowPathThread {
  private:
   void run();
   bool run_tasks();
+  void rest(unsigned idle_rounds);
 
   std::unique_ptr<SlowPath> slow_path_;
   Clock clock_;
+  datapath::Doorbell& doorbell_;
   std::mutex mutex_;
   std::vector<Task> tasks_;              ///< guarded by mutex_
   std::atomic<bool> has_tasks_ = false;  ///< so that a round without tasks takes no lock

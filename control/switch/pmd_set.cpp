@@ -27,8 +27,9 @@ constexpr std::chrono::milliseconds kDecisionPatience{1000};
 
 }  // namespace
 
-Expected<PmdSet> PmdSet::create(const PmdConfig& config, const datapath::PmdOptions& options, PortTallies* tallies) {
+Expected<PmdSet> PmdSet::create(const PmdConfig& config, datapath::PmdOptions options, PortTallies* tallies) {
   PmdSet set(config);
+  options.doorbell = set.doorbell_.get();
   if (tallies == nullptr) {
     auto own = flowtable::Mapping::create(sizeof(PortTallies));
     if (!own) return tl::unexpected(Error{fmt::format("no memory for counters: {}", std::strerror(own.error()))});

@@ -60,7 +60,7 @@ class PmdSet {
   };
 
   /// The PMDs count in `tallies`, which outlive them; without any, in their own.
-  [[nodiscard]] static Expected<PmdSet> create(const PmdConfig& config, const datapath::PmdOptions& options,
+  [[nodiscard]] static Expected<PmdSet> create(const PmdConfig& config, datapath::PmdOptions options,
                                                PortTallies* tallies = nullptr);
   PmdSet(PmdSet&&) = default;
   ~PmdSet();
@@ -84,6 +84,8 @@ class PmdSet {
   void interrupt_stalled();
 
   [[nodiscard]] const std::vector<Member>& members() const { return members_; }
+  /// That they all ring for the slow path; it stays where it is as long as the set.
+  [[nodiscard]] datapath::Doorbell& doorbell() const { return *doorbell_; }
   /// Who polls what now.
   [[nodiscard]] std::vector<Queue> queues() const;
   [[nodiscard]] PortTallies& tallies() { return *tallies_; }
@@ -117,6 +119,7 @@ class PmdSet {
   PmdConfig config_;
   flowtable::Mapping own_tallies_;
   PortTallies* tallies_ = nullptr;
+  std::unique_ptr<datapath::Doorbell> doorbell_ = std::make_unique<datapath::Doorbell>();
   std::vector<Member> members_;
   Layout current_;
   /// One a port, for all of its queues: while layouts differ, a queue may be known by two numbers.

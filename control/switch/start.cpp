@@ -201,7 +201,8 @@ Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::E
 Expected<void> Switch::take_up() {
   if (auto done = impl_->prepare_again_if_changed(); !done) return done;
   for (const SwitchPort& port : impl_->ports.all()) impl_->link.slots().settle(port.id, port.config.name);
-  impl_->slow_path = std::make_unique<SlowPathThread>(std::move(impl_->prepared), [] { return datapath::now_ns(); });
+  impl_->slow_path = std::make_unique<SlowPathThread>(
+      std::move(impl_->prepared), [] { return datapath::now_ns(); }, impl_->pmds.doorbell());
   impl_->slow_path->post([](SlowPath& slow) { slow.take_up_fdb(datapath::now_ns()); });
   for (SwitchPort& port : impl_->ports.all()) {
     if (port.port == nullptr) continue;

@@ -25,11 +25,15 @@ class Joined {
     control::SlowPathOptions slow{};
     std::size_t table = 4096;
     datapath::PendingLimits pending{};
+    datapath::Doorbell* doorbell = nullptr;
   };
 
   explicit Joined(const Options& options) : upcalls_(32768) {
-    pmd = std::move(*datapath::Pmd::create(
-        {.flow_limit = options.table, .secret = {{3, 4}}, .pool = shared_pool(), .pending = options.pending}));
+    pmd = std::move(*datapath::Pmd::create({.flow_limit = options.table,
+                                            .secret = {{3, 4}},
+                                            .pool = shared_pool(),
+                                            .pending = options.pending,
+                                            .doorbell = options.doorbell}));
     control::PmdLink link = control::link_to(*pmd);
     link.upcalls = &upcalls_;
     link.publish_masks = [this](const datapath::MaskView* view) {

@@ -236,10 +236,11 @@ TEST(SlowPathThread, runs_tasks_in_order_between_rounds_and_all_of_them_before_i
   std::vector<int> order;
   std::atomic<std::uint64_t> clock{1};
   std::thread::id one{};
+  datapath::Doorbell doorbell;
   {
     control::SlowPathThread thread(
         std::make_unique<control::SlowPath>(control::SlowPathOptions{}, std::vector{control::link_to(*joined.pmd)}),
-        [&] { return clock.fetch_add(1000); });
+        [&] { return clock.fetch_add(1000); }, doorbell);
     for (int i = 0; i < 1000; ++i) {
       thread.post([&, i](control::SlowPath& slow) {
         if (i == 0) one = std::this_thread::get_id();

@@ -69,7 +69,7 @@ class Threads : public ::testing::Test {
       EXPECT_TRUE(slow->announce({{2, 0, 0, 0, 0, static_cast<std::uint8_t>(port)}}, port));
     }
     slow->add_rule(*control::parse_rule("udp,tp_src=65535,actions=drop", slow->port_names()));
-    slow_ = std::make_unique<control::SlowPathThread>(std::move(slow), datapath::now_ns);
+    slow_ = std::make_unique<control::SlowPathThread>(std::move(slow), datapath::now_ns, pmds_->doorbell());
     pmds_->make_threads();
     pmds_->start_threads();
     use(0);
