@@ -85,6 +85,9 @@ Expected<void> Worker::run() {
   heartbeat.standby.store(config_.recovery.standby, std::memory_order_relaxed);
   heartbeat.hang_timeout_ms.store(static_cast<std::uint32_t>(config_.recovery.hang_timeout.count()),
                                   std::memory_order_relaxed);
+  heartbeat.idle_sleep_ms.store(
+      static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::milliseconds>(config_.pmd.idle_sleep).count()),
+      std::memory_order_relaxed);
   link_.report(Saying::ready, SLUICE_VERSION);
   bool another_waits = false;
   for (;;) {

@@ -29,9 +29,9 @@ constexpr milliseconds kStackPatience{200};
 /// For a worker that is told to stop to end. It takes a few tens of milliseconds, and seconds on a machine that has
 /// more to do than it can; one that is killed leaves its sockets behind.
 constexpr milliseconds kStopPatience{10'000};
-/// For a worker that has been told to go to be running. It may have a lot of huge pages to clear; without any limit one
-/// that hangs before it has a heartbeat would hang for good.
-constexpr milliseconds kStartPatience{60'000};
+/// For a worker that has been told to go to take up guests, who wait. It takes milliseconds; more than in an upgrade,
+/// since there is nothing to go back to.
+constexpr milliseconds kTakeUpPatience{2'000};
 
 ports::UniqueFd ending_signals() {
   sigset_t signals;
@@ -117,7 +117,7 @@ bool Keeper::guests_are_connected() const {
 
 void Keeper::start_active() {
   active_ = spawn(version_, guests_are_connected());
-  if (active_ != nullptr) return send_off();
+  if (active_ != nullptr) return expect(*active_, options_.start_patience);
   if (!ever_running_ && !guests_are_connected()) {
     exit_ = 1;
     return loop_.stop();
@@ -131,24 +131,21 @@ void Keeper::start_standby() {
   if (active_ == nullptr || !active_->running || !is_alone() || standby_timer_ != 0) return;
   other_ = spawn(version_);
   role_ = other_ == nullptr ? Other::none : Other::standby;
+  if (other_ != nullptr) expect(*other_, options_.start_patience);
 }
 
-/// The other becomes the active one; it goes as soon as it is ready.
+/// The other becomes the active one; it goes as soon as it is ready, which it has as much time for as before.
 void Keeper::promote() {
   active_ = std::move(other_);
   role_ = Other::none;
-  send_off();
-}
-
-void Keeper::send_off() {
   if (active_->ready) tell_to_go(*active_);
-  arm(start_timer_, kStartPatience, &Keeper::start_overdue);
 }
 
 void Keeper::tell_to_go(Worker& worker) {
   worker.going = true;
   worker.wants_alone = false;
   const bool another_waits = active_ != nullptr && &worker != active_.get();
+  if (&worker == active_.get()) expect(worker, kTakeUpPatience);  // of a candidate the upgrade expects it
   command_urgently(worker, Saying::go, another_waits ? 1 : 0);
   if (is_alone()) command(worker, Saying::alone);
 }
@@ -159,10 +156,25 @@ void Keeper::command_urgently(Worker& worker, Saying saying, std::uint32_t index
   tell(worker, {.saying = saying, .index = index});
 }
 
-void Keeper::start_overdue() {
-  if (active_ == nullptr || active_->running) return;
-  kill_hung({"the control thread, which has not yet taken up the ports,", static_cast<int>(active_->process.pid())},
-            kStartPatience);
+/// The next step of its start, within so long. One that is to end, and why, is expected to do nothing else.
+void Keeper::expect(Worker& worker, milliseconds patience) {
+  if (!worker.why.empty()) return;
+  loop_.cancel(worker.overdue);
+  worker.overdue = loop_.after(patience, [this, &worker, patience] { start_overdue(worker, patience); });
+}
+
+void Keeper::expect_nothing(Worker& worker) {
+  if (worker.why.empty()) loop_.cancel(std::exchange(worker.overdue, 0));
+}
+
+void Keeper::start_overdue(Worker& worker, milliseconds patience) {
+  if (worker.process.is_dying()) return;  // and its core may be what somebody waits for
+  const std::string_view step = !worker.going      ? "was not ready"
+                                : !worker.taken_up ? "did not take up the ports"
+                                                   : "did not open its devices";
+  worker.why = fmt::format("it {} within {} ms", step, patience.count());
+  show_stacks(worker, static_cast<int>(worker.process.pid()));
+  worker.overdue = loop_.after(kStackPatience, [&worker] { worker.process.signal(SIGKILL); });
 }
 
 void Keeper::watch(Worker& worker) {
@@ -206,6 +218,7 @@ void Keeper::handle(Worker& worker, Received& received) {
       return apply(received);
     case Saying::ready:
       worker.ready = true;
+      expect_nothing(worker);
       if (active) return tell_to_go(worker);
       if (role_ == Other::candidate) candidate_ready();
       return follow_dying();
@@ -242,12 +255,14 @@ void Keeper::apply(Received& received) {
 
 void Keeper::now_taken_up(Worker& worker) {
   if (std::exchange(worker.taken_up, true)) return;
+  if (&worker == active_.get()) expect(worker, options_.start_patience);
   if (&worker == other_.get()) upgrade_has_taken_up();
   let_go_of_former();
 }
 
 void Keeper::now_running(Worker& worker) {
   now_taken_up(worker);
+  expect_nothing(worker);
   worker.running = true;
   if (&worker != other_.get()) spdlog::info("worker {} is running", worker.process.pid());
   if (&worker == other_.get()) {
@@ -287,24 +302,25 @@ void Keeper::look() {
   if (stage_ == Stage::parking || stage_ == Stage::taking_up) return standstill_.reset();
   if (const auto found = standstill_.look(shared_->heartbeats[active_->heartbeat])) {
     if (active_->process.is_dying()) return;  // and its core may be what somebody waits for
-    kill_hung(*found, options_.recovery.hang_timeout);
+    const milliseconds stood = options_.recovery.hang_timeout * found->looks / kLooks;
+    active_->why = fmt::format("{} has stood still for {} ms", found->thread, stood.count());
+    show_stacks(*active_, found->kernel_id);
+    kill_timer_ = loop_.after(kStackPatience, [this] {
+      if (active_ != nullptr) active_->process.signal(SIGKILL);
+    });
   }
 }
 
-void Keeper::kill_hung(const Standstill::Found& found, milliseconds patience) {
-  active_->why = fmt::format("{} has stood still for {} ms", found.thread, patience.count());
-  spdlog::error("worker {}: {}; its stack follows", active_->process.pid(), active_->why);
-  const Heartbeat& heartbeat = shared_->heartbeats[active_->heartbeat];
-  active_->process.signal_thread(found.kernel_id, SIGQUIT);
+/// Of a worker that is about to be killed for what it does not do: of the thread that is to blame, and of its PMDs.
+void Keeper::show_stacks(Worker& worker, int thread) {
+  spdlog::error("worker {}: {}; its stack follows", worker.process.pid(), worker.why);
+  worker.process.signal_thread(thread, SIGQUIT);
   // The control thread may stand because a PMD does.
-  for (const auto& pmd : heartbeat.pmds) {
-    const auto thread = static_cast<int>(pmd.thread.load(std::memory_order_relaxed));
-    if (thread != 0 && thread != found.kernel_id) active_->process.signal_thread(thread, SIGQUIT);
+  for (const auto& pmd : shared_->heartbeats[worker.heartbeat].pmds) {
+    const auto number = static_cast<int>(pmd.thread.load(std::memory_order_relaxed));
+    if (number != 0 && number != thread) worker.process.signal_thread(number, SIGQUIT);
   }
-  active_->process.signal(SIGCONT);  // it may have been stopped, and then cannot say anything
-  kill_timer_ = loop_.after(kStackPatience, [this] {
-    if (active_ != nullptr) active_->process.signal(SIGKILL);
-  });
+  worker.process.signal(SIGCONT);  // it may have been stopped, and then cannot say anything
 }
 
 void Keeper::stop(unsigned signal) {

@@ -1,5 +1,6 @@
 // Keeper: what `sluice run` is: it starts the worker that is the switch, holds what must outlive it, and starts another
-// when it dies. One thread, one event loop, nothing that waits; no DPDK, no packet, nothing of what guests send.
+// when it dies. One thread, one event loop; no DPDK, no packet, nothing of what guests send. It waits for a service
+// manager that does not read, 0.1 s a message, and at its end for what workers had; for nothing else.
 //
 // At a time there are at most two workers: the active one, which has the ports, and another, which stands by, is to
 // become the active one in an upgrade (keeper_upgrade.cpp), or has been followed and is about to leave.
@@ -34,6 +35,9 @@ class Keeper {
     RecoveryConfig recovery;         ///< until a worker with another configuration says otherwise
     ports::UniqueFd control_socket;  ///< listening
     bool leaves_all = false;         ///< told by SIGTERM, to a keeper that finds it with the service manager
+    /// For a worker to make itself ready, and for one that has taken up guests to open its devices. There may be a lot
+    /// of huge pages to clear; one that hangs must not be waited for for good.
+    std::chrono::milliseconds start_patience{60'000};
   };
   /// `found`: what the service manager has kept of a keeper before.
   Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, SharedMemory shared, Keepsakes found);
@@ -71,6 +75,7 @@ class Keeper {
     bool released = false;                   ///< and its anchor: nothing of what it had is in use
     bool overlooked = false;                 ///< nobody waits any more until it has
     std::string why{};                       ///< why it refused, or why it is being killed
+    ports::EventLoop::TimerId overdue = 0;   ///< the next step of its start
     ports::EventLoop::TimerId patience = 0;  ///< with its anchor, which has been let go
 
     [[nodiscard]] bool gone() const { return dead && released; }
@@ -97,10 +102,11 @@ class Keeper {
   void now_running(Worker& worker);
   void adopt_settings(const Worker& worker);
   void look();
-  void kill_hung(const Standstill::Found& found, std::chrono::milliseconds patience);
-  void send_off();
   void tell_to_go(Worker& worker);
-  void start_overdue();
+  void expect(Worker& worker, std::chrono::milliseconds patience);
+  void expect_nothing(Worker& worker);
+  void start_overdue(Worker& worker, std::chrono::milliseconds patience);
+  void show_stacks(Worker& worker, int thread);
   void stop(unsigned signal);
   void remove_sockets() const;
   void arm(ports::EventLoop::TimerId& timer, std::chrono::milliseconds delay, void (Keeper::*then)());
@@ -161,7 +167,6 @@ class Keeper {
   ports::EventLoop::TimerId restart_timer_ = 0;
   ports::EventLoop::TimerId standby_timer_ = 0;
   ports::EventLoop::TimerId kill_timer_ = 0;
-  ports::EventLoop::TimerId start_timer_ = 0;
 
   Stage stage_ = Stage::none;
   std::optional<Version> next_;     ///< of the candidate

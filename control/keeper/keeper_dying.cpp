@@ -69,6 +69,7 @@ void Keeper::died(Worker& worker) {
   loop_.unwatch(worker.process.socket());
   loop_.unwatch(worker.process.pid_fd());
   for (const ports::UniqueFd& pmd : worker.pmds) loop_.unwatch(pmd.get());
+  loop_.cancel(worker.overdue);
   const pid_t pid = worker.process.pid();
   const std::string end = worker.process.last_words();
   const std::string how =
@@ -91,7 +92,6 @@ void Keeper::died(Worker& worker) {
 
 void Keeper::active_died(const Death& death) {
   loop_.cancel(std::exchange(kill_timer_, 0));
-  loop_.cancel(std::exchange(start_timer_, 0));
   standstill_.reset();
   if (stopping_ || (!ever_running_ && !guests_are_connected())) {
     if (!stopping_ || !death.well) spdlog::error("{}", death.how);

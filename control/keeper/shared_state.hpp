@@ -38,7 +38,9 @@ struct Heartbeat {
   // What the worker's configuration says of recovery: for the keeper, which reads none.
   std::atomic<std::uint32_t> standby;
   std::atomic<std::uint32_t> hang_timeout_ms;  ///< 0: never
+  std::atomic<std::uint32_t> idle_sleep_ms;    ///< the longest that a PMD sleeps, rounded up; 0: it does not
   std::atomic<std::uint32_t> long_work;        ///< not 0: the control thread does what may take long
+  std::uint32_t reserved;
   std::array<Pmd, kMaxPmds> pmds;
 };
 
@@ -63,7 +65,7 @@ struct alignas(4096) VhostSlot {
 
 struct SharedState {
   static constexpr std::uint64_t kMagic = 0x65'63'69'75'6c'73;  // "sluice"
-  static constexpr std::uint32_t kLayout = 3;
+  static constexpr std::uint32_t kLayout = 4;
   static constexpr std::size_t kMaxSlots = flowtable::kMaxPorts;
 
   std::uint64_t magic;

@@ -17,11 +17,10 @@ class Standstill {
   struct Found {
     std::string thread;  ///< "the control thread", "PMD 0"
     int kernel_id;
+    unsigned looks;  ///< for which it has stood still
   };
   /// A control thread that says that it does what may take long is given so much more time.
   static constexpr unsigned kLongWork = 60;
-  /// A PMD that is asleep is given this time more: no configuration lets it sleep longer (pmd.idle).
-  static constexpr unsigned kLongestSleepMs = 1000;
 
   /// `patience`: how many looks there are in a hang_timeout.
   explicit Standstill(unsigned patience) : patience_(patience) {}
@@ -37,7 +36,8 @@ class Standstill {
   };
   /// `patience` 0: it may stand for as long as it likes.
   static bool stands(Seen& seen, std::uint64_t value, unsigned patience);
-  [[nodiscard]] unsigned patience_asleep(std::uint32_t hang_timeout_ms) const;
+  /// Of a PMD that is asleep: as long more as the configuration lets it sleep.
+  [[nodiscard]] unsigned patience_asleep(const Heartbeat& heartbeat) const;
 
   unsigned patience_;
   Seen control_;

@@ -1,4 +1,4 @@
-// WorkerProcess: one worker as the keeper sees it: a child process and the socket to it. Nothing in here waits for it.
+// WorkerProcess: one worker as the keeper sees it: a child process and the socket to it. Only its destructor waits.
 //
 // A worker does not outlive its keeper (PR_SET_PDEATHSIG): who would hold what it needs?
 #pragma once

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import signal
 import socket
 import struct
 import sys
@@ -12,7 +13,7 @@ import time
  ALONE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED) = range(1, 19)
 NO_SLOT = 0xFFFFFFFF
 CONNECTION, KICK, CONTROL_SOCKET = 1, 4, 64
-HEARTBEATS, HEARTBEAT_BYTES = 32, 24 + 64 * 16
+HEARTBEATS, HEARTBEAT_BYTES, PMDS = 32, 32 + 64 * 16, 32
 
 link = socket.socket(fileno=3)
 shared = mmap.mmap(4, 4096)
@@ -64,8 +65,13 @@ def note(*words):
     os.write(2, (" ".join(map(str, ("worker", *words))) + "\n").encode())
 
 
-def settings(standby=0, hang_timeout_ms=0):
-    struct.pack_into("<II", shared, mine + 12, standby, hang_timeout_ms)
+def settings(standby=0, hang_timeout_ms=0, idle_sleep_ms=0):
+    struct.pack_into("<III", shared, mine + 12, standby, hang_timeout_ms, idle_sleep_ms)
+
+
+def pmd(thread, loop):
+    """What is said of PMD 0."""
+    struct.pack_into("<I4xQ", shared, mine + PMDS, thread, loop)
 
 
 def beat(times=10**9, every=0.02):
@@ -75,11 +81,25 @@ def beat(times=10**9, every=0.02):
         time.sleep(every)
 
 
+def shows_stack():
+    signal.signal(signal.SIGQUIT, lambda *_: note("shows its stack"))
+
+
+def hang():
+    shows_stack()
+    time.sleep(10**6)
+
+
+def before():
+    """How many workers have asked this before, as the shared state has it."""
+    (count,) = struct.unpack_from("<Q", shared, 24)
+    struct.pack_into("<Q", shared, 24, count + 1)
+    return count
+
+
 def first():
-    """Whether this is the first worker of all, as the shared state has it."""
-    (before,) = struct.unpack_from("<Q", shared, 24)
-    struct.pack_into("<Q", shared, 24, before + 1)
-    return before == 0
+    """Whether this is the first worker of all."""
+    return before() == 0
 
 
 def kept_places():

@@ -34,16 +34,34 @@ TEST_F(StandstillTest, a_pmd_that_stays_inside_of_a_loop_is_found_after_as_many_
   ASSERT_TRUE(found);
   EXPECT_EQ(found->thread, "PMD 0");
   EXPECT_EQ(found->kernel_id, 12);
+  EXPECT_EQ(found->looks, 4U);
 }
 
-TEST_F(StandstillTest, a_pmd_that_sleeps_between_loops_is_given_the_time_of_the_longest_sleep_more) {
-  heartbeat_->hang_timeout_ms = 500;  // four looks of it: eight are a second
+TEST_F(StandstillTest, a_pmd_that_sleeps_between_loops_is_given_the_time_of_its_longest_sleep_more) {
+  heartbeat_->hang_timeout_ms = 500;  // four looks
+  heartbeat_->idle_sleep_ms = 1000;
   for (int i = 0; i < 4 + 8; ++i) EXPECT_FALSE(look(8)) << i;
+  const auto found = look(8);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->looks, 4U + 8U);
+}
+
+TEST_F(StandstillTest, a_sleep_that_is_shorter_than_the_time_between_two_looks_is_one_look) {
+  heartbeat_->hang_timeout_ms = 500;
+  heartbeat_->idle_sleep_ms = 1;
+  for (int i = 0; i < 4 + 1; ++i) EXPECT_FALSE(look(8)) << i;
+  EXPECT_TRUE(look(8));
+}
+
+TEST_F(StandstillTest, a_pmd_that_never_sleeps_is_given_no_more_time_between_loops_than_inside_of_one) {
+  heartbeat_->hang_timeout_ms = 500;
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(look(8)) << i;
   EXPECT_TRUE(look(8));
 }
 
 TEST_F(StandstillTest, a_pmd_that_sleeps_again_and_again_is_not_found) {
   heartbeat_->hang_timeout_ms = 500;
+  heartbeat_->idle_sleep_ms = 1000;
   for (std::uint64_t i = 0; i < 100; ++i) EXPECT_FALSE(look(2 * i));
 }
 
@@ -60,7 +78,9 @@ TEST_F(StandstillTest, a_control_thread_that_does_what_takes_long_is_given_time)
   (void)look(8);
   heartbeat_->long_work = 1;
   for (int i = 0; i < 60 * 4 - 1; ++i) ASSERT_FALSE(standstill_.look(*heartbeat_)) << i;
-  EXPECT_TRUE(standstill_.look(*heartbeat_));
+  const auto found = standstill_.look(*heartbeat_);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->looks, 60U * 4);
 }
 
 TEST_F(StandstillTest, a_pmd_is_not_blamed_for_what_the_control_thread_has_not_said) {

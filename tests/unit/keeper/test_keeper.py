@@ -155,15 +155,22 @@ def test_a_worker_that_stands_still_is_replaced(tmp_path):
 settings(hang_timeout_ms=200)
 if first():
     struct.pack_into("<I", shared, mine + 8, os.getpid())
-    signal = __import__("signal")
-    signal.signal(signal.SIGQUIT, lambda *_: note("shows its stack"))
-    say(RUNNING); beat(20); time.sleep(1000)
+    say(RUNNING); beat(20); hang()
 say(RUNNING); note("follows"); beat()
 """) as keeper:
         keeper.waits_for("the control thread has stood still for 200 ms")
         keeper.waits_for("worker shows its stack")
         keeper.waits_for(r"was killed by signal 9 \(Killed\): the control thread has stood still for 200 ms; another is started")
         keeper.waits_for("worker follows")
+
+
+def test_how_long_a_pmd_has_stood_that_may_sleep_is_told(tmp_path):
+    with Keeper(tmp_path, WAITS + """
+settings(hang_timeout_ms=200, idle_sleep_ms=100)
+shows_stack(); pmd(os.getpid() if first() else 0, loop=2)
+say(RUNNING); beat()
+""") as keeper:
+        keeper.waits_for(r"worker shows its stack(?s:.*)was killed by signal 9 \(Killed\): PMD 0 has stood still for 300 ms; another is started")
 
 
 def test_a_stopped_worker_is_replaced(tmp_path):

@@ -1,8 +1,10 @@
-// run_keeper PROGRAM CONFIG [leave|inherit]: a keeper, whose workers are PROGRAM, whatever that is. The configuration
-// is not read. With `leave`, all is left to a service manager by SIGTERM; with `inherit`, a keeper before this one left
-// a guest's connection, in slot 1, and the configuration that it had.
+// run_keeper PROGRAM CONFIG [leave|inherit|impatient]: a keeper, whose workers are PROGRAM, whatever that is. The
+// configuration is not read. With `leave`, all is left to a service manager by SIGTERM; with `inherit`, a keeper before
+// this one left a guest's connection, in slot 1, and the configuration that it had; with `impatient`, a worker is given
+// 2.5 s to be ready, and to open its devices.
 #include <sys/socket.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <string_view>
@@ -42,7 +44,8 @@ int main(int argc, char** argv) {
                  .text_before = std::move(before),
                  .recovery = {},
                  .control_socket = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)),
-                 .leaves_all = how == "leave"},
+                 .leaves_all = how == "leave",
+                 .start_patience = std::chrono::milliseconds(how == "impatient" ? 2'500 : 60'000)},
                 manager, std::move(*state), std::move(*shared), std::move(found));
   std::puts("keeper");
   return keeper.run();
