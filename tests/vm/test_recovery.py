@@ -258,6 +258,17 @@ def test_an_upgrade_loses_nothing(place, times, figures, kind):
         figures.outages(f"upgrade, {kind}, nobody has the ports", map(float, re.findall(r"nobody had the VMs' ports for ([\d.]+) ms", t.switch.log())))
 
 
+@pytest.mark.parametrize("kind", ["split", "packed"])
+def test_an_upgrade_loses_nothing_at_a_rate_that_rings_hold_for_5_ms(place, times, figures, kind):
+    with trial(place, kind, rate=200_000) as t:  # of 1024 descriptors
+        for _ in range(times(2, 50)):
+            t.upgrade()
+        total = t.report()
+        assert total["lost"] == total["duplicated"] == 0, total
+        figures.outages(f"upgrade at 200,000 frames a second each, {kind}, nobody has the ports",
+                        map(float, re.findall(r"nobody had the VMs' ports for ([\d.]+) ms", t.switch.log())), total)
+
+
 @pytest.mark.parametrize("how", ["kill", "upgrade"])
 def test_a_flow_stays_with_the_queue_that_it_comes_on(place, how):
     def flows_by_queue(t: Trial) -> list[int]:
