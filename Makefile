@@ -62,8 +62,9 @@ outages: build ## How long VMs are without network when the switch is killed: Sl
 accept-instructions: build ## Accepts the instructions a packet that check.instructions counts
 	/usr/bin/python3 -B perf/micro/check_instructions.py build/release/perf/micro/pipeline_instructions --accept
 
-soak: build ## The long forms of the tests that repeat something: 35 minutes on a machine that does nothing else
+soak: build ## The long forms of the tests that repeat something, and outages: 45 minutes on a machine that does nothing else
 	$(ROOT) env SLUICE_BUILD_DIR=build/release /usr/bin/python3 -B -m pytest -v tests/vm --soak
+	$(MAKE) outages
 
 format: ## Formats every C++ file
 	git ls-files '*.hpp' '*.cpp' | xargs clang-format -i

@@ -61,12 +61,14 @@ def main() -> None:
     Sluice.use(asked.sluice)
     Generator.binary = asked.vmgen.resolve()
     os.setpriority(os.PRIO_PROCESS, 0, -20)  # and so all that is started from here
-    found: dict[str, list[float]] = {name: [] for name, *_ in CONTENDERS}
+    rows = [(f"{name}, {ring}", kind, setting, Work("outage", "outage", flows=10, packed=ring == "packed"))
+            for ring in ("split", "packed") for name, kind, setting in CONTENDERS]
+    found: dict[str, list[float]] = {name: [] for name, *_ in rows}
     wrong: dict[str, int] = dict.fromkeys(found, 0)
     with hugepages.reserved(max(kind.hugepages for _, kind, _ in CONTENDERS) + Generator.hugepages):
         for _ in range(asked.rounds):
-            for name, kind, setting in CONTENDERS:
-                times, total = outages(kind, setting, Work("outage", "outage", flows=10), asked.rate, asked.kills)
+            for name, kind, setting, work in rows:
+                times, total = outages(kind, setting, work, asked.rate, asked.kills)
                 found[name] += times
                 wrong[name] += sum(total[what] for what in ("corrupted", "duplicated", "reordered"))
                 print(f"{name}: {', '.join(f'{time:.0f}' for time in times)} ms", flush=True)
