@@ -47,7 +47,7 @@ test-tsan: packages ## The tests that start threads, with the thread sanitizer
 	cmake --build --preset tsan --target threads
 	ctest --test-dir build/tsan -j "$$(nproc)" --output-on-failure --no-tests=error --label-regex unit
 
-bench: build ## Compares Sluice with OVS-DPDK and testpmd, into perf/results: a quarter of an hour
+bench: build ## Compares Sluice with OVS-DPDK and testpmd, into perf/results: 18 minutes
 	tests/install-packages perf/packages.txt
 	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py
 
@@ -62,7 +62,7 @@ outages: build ## How long VMs are without network when the switch is killed: Sl
 accept-instructions: build ## Accepts the instructions a packet that check.instructions counts
 	/usr/bin/python3 -B perf/micro/check_instructions.py build/release/perf/micro/pipeline_instructions --accept
 
-soak: build ## The long forms of the tests that repeat something, and outages: 45 minutes on a machine that does nothing else
+soak: build ## The long forms of the tests that repeat something, 35 minutes on a machine that does nothing else; then outages
 	$(ROOT) env SLUICE_BUILD_DIR=build/release /usr/bin/python3 -B -m pytest -v tests/vm --soak
 	$(MAKE) outages
 
