@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
+#include <utility>
 
 #include <rte_bus.h>
 #include <rte_cycles.h>
@@ -282,7 +284,18 @@ PortStatus EthdevPort::status() const {
   }
   if (const int node = numa_node(); node >= 0) status.details.emplace_back("NUMA node", std::to_string(node));
   status.details.emplace_back("offloads", tx_.tso4 ? "checksum, TSO" : tx_.checksum ? "checksum" : "none");
+  add_losses(status);
   return status;
+}
+
+void EthdevPort::add_losses(PortStatus& status) const {
+  rte_eth_stats stats{};
+  if (!started_ || rte_eth_stats_get(device_, &stats) != 0) return;
+  const std::initializer_list<std::pair<const char*, std::uint64_t>> losses = {
+      {"rx_missed", stats.imissed}, {"rx_errors", stats.ierrors}, {"rx_nombuf", stats.rx_nombuf}};
+  for (const auto& [name, frames] : losses) {
+    if (frames != 0) status.details.emplace_back(name, std::to_string(frames));
+  }
 }
 
 int EthdevPort::numa_node() const { return rte_eth_dev_socket_id(device_); }

@@ -55,6 +55,8 @@ class EthdevPort final : public Port {
   [[nodiscard]] tl::expected<void, std::string> set_up_each_queue();
   [[nodiscard]] tl::expected<void, std::string> start();
   void make_pacers();
+  /// What the device itself lost since it was opened, by DPDK's names: no queue has seen it.
+  void add_losses(PortStatus& status) const;
 
   // A device that connects to a peer (ethdev_client.cpp).
   [[nodiscard]] tl::expected<void, std::string> keep_connected();

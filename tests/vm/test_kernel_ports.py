@@ -140,3 +140,17 @@ def test_counters_cleared_under_traffic_count_from_there_on(place):
             ping.wait()
             sent = int(re.search(r"(\d+) packets transmitted", ping.log()).group(1))
             assert switch.wait_at_rest()["p1"]["rx_packets"] < sent
+
+
+def test_frames_that_a_device_itself_drops_are_shown_as_its_own(place):
+    with for_tap(1) as n1, Switch(place, {"ports": [{"name": "tap", "type": "tap", "interface": n1.far}]}) as switch:
+        switch.wait_ready()
+        move_tap(n1)
+        n1.run("ip", "link", "set", "eth0", "mtu", "9000")  # which the port's buffers are too short for
+        with n1.frames() as here:
+            for _ in range(3):
+                here.send(bytes(Ether(dst="ff:ff:ff:ff:ff:ff", src=n1.mac, type=0x88B5) / Raw(bytes(8000))))
+            wait_until(lambda: switch.ports()["tap"]["details"].get("rx_errors") == "3", "the device's own drops are shown", 10)
+            here.send(bytes(probe(1)))
+            wait_until(lambda: switch.ports()["tap"]["rx_packets"] == 1, "the next frame is received", 10)
+            assert switch.ports()["tap"]["details"]["rx_errors"] == "3"
