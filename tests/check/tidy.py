@@ -1,7 +1,7 @@
 """clang-tidy over the product and the tools beside it, with the tree's .clang-tidy: what it finds is a failure.
 
 Nearly all of its time goes into system headers, so the sources of a folder are looked at as one translation unit, in
-which those come once. Files whose private names would collide there go into another.
+which those come once. Sources whose private names would collide there go into another.
 """
 
 import concurrent.futures
@@ -46,29 +46,38 @@ def as_one(directory, sources):
     return unit
 
 
-def units(directory, sources, options):
-    """The sources, in as few lists as can be compiled together."""
+def parted(directory, sources, options):
+    """Those that can be compiled together, and those that collide with them."""
+    if len(sources) == 1:
+        return sources, []
     run = subprocess.run(["clang++", "-fsyntax-only", "-w", "-ferror-limit=0", *options, as_one(directory, sources)],
                          cwd=ROOT, capture_output=True, text=True)
-    apart = [source for source in sources if f"{ROOT / source}:" in "\n".join(re.findall(r"^.* error: ", run.stderr, re.MULTILINE))]
-    together = [source for source in sources if source not in apart]
-    # Looked at again: an error may hide others.
-    return units(directory, together, options) + units(directory, apart, options) if apart and together else [sources]
+    errors = "\n".join(re.findall(r"^.* error: ", run.stderr, re.MULTILINE))
+    together = [source for source in sources if f"{ROOT / source}:" not in errors] or sources[:1]
+    return together, [source for source in sources if source not in together]
 
 
-def tidy(directory, sources, options):
-    run = subprocess.run(["clang-tidy", "--quiet", f"--config-file={ROOT / '.clang-tidy'}",
-                          "--checks=-bugprone-suspicious-include", as_one(directory, sources), "--", *options],
-                         cwd=ROOT, capture_output=True, text=True)
-    return [] if run.returncode == 0 else [run.stdout or run.stderr]
+def units(directory, pool):
+    """All sources, in as few lists as can be compiled together; what collides in its folder goes with others' such."""
+    left = groups()
+    while left:
+        apart = {}
+        for (_, options), (together, others) in zip(left, pool.map(lambda group: parted(directory, *group), left)):
+            yield together, options
+            apart.setdefault(tuple(options), []).extend(others)
+        left = [(sources, list(options)) for options, sources in apart.items() if sources]
 
 
 def problems_of(directory, sources, options):
-    return [problem for unit in units(directory, sources, options) for problem in tidy(directory, unit, options)]
+    run = subprocess.run(["clang-tidy", "--quiet", f"--config-file={ROOT / '.clang-tidy'}",
+                          "--checks=-bugprone-suspicious-include", as_one(directory, sources), "--", *options],
+                         cwd=ROOT, capture_output=True, text=True)
+    if len(sources) > 1 and "[clang-diagnostic-error]" in run.stdout:  # a collision hid another
+        return [problem for source in sources for problem in problems_of(directory, [source], options)]
+    return [] if run.returncode == 0 else [run.stdout or run.stderr]
 
 
 with tempfile.TemporaryDirectory() as directory, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    found = groups()
-    found.sort(key=lambda group: -len(group[0]))  # the longest first, so that the last do not run alone
-    problems = [p for some in pool.map(lambda group: problems_of(directory, *group), found) for p in some]
+    found = sorted(units(directory, pool), key=lambda unit: -len(unit[0]))  # the longest first, so that the last do not run alone
+    problems = [p for some in pool.map(lambda unit: problems_of(directory, *unit), found) for p in some]
     tree.finish(problems, sum(len(sources) for sources, _ in found))
