@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 
+import aims
 import hugepages
 import testpmd
 
@@ -40,12 +41,11 @@ class Figures:
     def __init__(self):
         self.lines: list[str] = []
 
-    def outages(self, what: str, milliseconds, total: dict | None = None) -> None:
+    def add(self, what: str, milliseconds, aim: aims.Aim, total: dict | None = None) -> None:
         """`total`: of vmgen's report, for what became of the frames."""
-        found = sorted(milliseconds)
-        rank = [found[min(len(found) - 1, int(share * len(found)))] for share in (0.5, 0.99)]
+        found = list(milliseconds)
         of_frames = "" if total is None else "; " + ", ".join(f"{total[key]} {key}" for key in ("received", "lost", "duplicated", "reordered", "corrupted"))
-        self.lines.append(f"{what}: {len(found)} times, p50 {rank[0]:.1f} ms, p99 {rank[1]:.1f} ms, longest {found[-1]:.1f} ms{of_frames}")
+        self.lines.append(f"{what}: {len(found)} times, {aims.described(found, aim)}{of_frames}")
 
 
 _figures = Figures()

@@ -6,6 +6,7 @@ addresses, so that what straddles the border is in no region. Frames live in the
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import pathlib
@@ -38,6 +39,10 @@ class GuestMemory:
     def write(self, address: int, data: bytes) -> None:
         self.bytes[address:address + len(data)] = data
 
+    def write_word(self, address: int, word: int) -> None:
+        """64 bits, in one store. write() may store bytes twice, the second time over what somebody else has written since."""
+        ctypes.c_uint64.from_buffer(self.bytes, address).value = word
+
     def read(self, address: int, size: int) -> bytes:
         return self.bytes[address:address + size]
 
@@ -55,17 +60,21 @@ class GuestMemory:
 
 
 class HostileGuest:
-    def __init__(self, path: pathlib.Path, *, packed: bool = False, features: int = 0, start: bool = True, seconds: float = 10.0):
-        """`seconds`: how long it waits for each of the switch's answers."""
+    def __init__(self, path: pathlib.Path, *, packed: bool = False, features: int = 0, start: bool = True, seconds: float = 10.0,
+                 memory: GuestMemory | None = None, ring_size: int = RING_SIZE):
+        """`seconds`: how long it waits for each of the switch's answers. `memory`: its own, to be closed with it."""
         self.packed = packed
-        self.memory = GuestMemory()
+        self.memory = memory or GuestMemory()
         self.kicks = [os.eventfd(0), os.eventfd(0)]
         self.calls = [os.eventfd(0, os.EFD_NONBLOCK), os.eventfd(0, os.EFD_NONBLOCK)]
         self.features = F_VERSION_1 | F_PROTOCOL_FEATURES | F_INDIRECT | features | (F_RING_PACKED if packed else 0)
+        self.logs_rings = False  # asks for what the switch writes into rings to be marked too (VHOST_VRING_F_LOG)
+        self.buffer_pieces: list[int] = []  # sizes of a receive buffer's descriptors, but of the last
         self.buffers: dict[int, int] = {}  # given to the receive ring: the key it comes back by, and its address
         self.front_end = FrontEnd(path, seconds)
         kind = Packed if packed else Split
-        self.rings = [kind(self.memory, 0x1000, RING_SIZE), kind(self.memory, 0x4000, RING_SIZE)]
+        self.rings = [kind(self.memory, 0x1000, ring_size)]
+        self.rings.append(kind(self.memory, (self.rings[RX].end + 0xFFF & ~0xFFF) + 0x1000, ring_size))
         if start:
             self.negotiate()
             self.share_memory()
@@ -95,10 +104,14 @@ class HostileGuest:
             base = 0x80008000 if self.packed else 0
         fe.vring(Request.SET_VRING_NUM, index, ring.size)
         fe.vring(Request.SET_VRING_BASE, index, base)
-        fe.vring_addr(index, USER + ring.desc, USER + ring.used, USER + ring.avail)
+        self.set_addresses(index)
         fe.vring_fd(Request.SET_VRING_KICK, index, self.kicks[index])
         fe.vring_fd(Request.SET_VRING_CALL, index, self.calls[index])
         fe.vring(Request.SET_VRING_ENABLE, index, 1)
+
+    def set_addresses(self, index: int) -> None:
+        ring, log = self.rings[index], self.logs_rings
+        self.front_end.vring_addr(index, USER + ring.desc, USER + ring.used, USER + ring.avail, ring.used if log else 0, int(log))
 
     def stop_ring(self, index: int) -> int:
         """Returns its base."""
@@ -136,9 +149,9 @@ class HostileGuest:
     def give_buffers(self, count: int = 16, size: int = BUFFER) -> None:
         """Receive buffers until there are `count`, to be taken by received()."""
         while len(self.buffers) < count:
-            address = self.memory.put(bytes(size))
-            self.buffers[self.rx.slot if self.packed else self.rx.next_desc] = address
-            self.rx.add([(address, size, WRITE)])
+            chain = self.chain_of(bytes(size), self.buffer_pieces)
+            self.buffers[self.rx.slot if self.packed else self.rx.next_desc] = chain[0][0]
+            self.rx.add([(address, length, WRITE) for address, length, _ in chain])
 
     def received(self) -> list[bytes]:
         """Frames that have come since the last call, without the virtio-net header; their buffers are given anew."""

@@ -1,6 +1,6 @@
 """Programs that a test starts: pinned, logged, and ended by their own pid whatever happens.
 
-CPU 1 belongs to the switch's PMD; all else, the virtual machines included, shares CPU 0.
+CPU 1 belongs to the switch's PMD; all else, the virtual machines included once they have booted, shares CPU 0.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import select
 import signal
 import subprocess
 import time
@@ -92,6 +93,21 @@ class Program:
 
     def wait(self, seconds: float = 10.0) -> int:
         return self.child.wait(seconds)
+
+    def end(self, number: int, seconds: float = 30.0) -> float:
+        """Asks it to end; after how many seconds it had. As exact as a figure has to be: wait() looks only now and then."""
+        descriptor = os.pidfd_open(self.pid)
+        try:
+            began = time.monotonic()
+            self.signal(number)
+            ended = select.select([descriptor], [], [], seconds)[0]
+            took = time.monotonic() - began
+        finally:
+            os.close(descriptor)
+        if not ended:
+            raise Timeout(f"{self.name}, sent signal {number}, ends: not within {seconds:g} s")
+        self.child.wait()
+        return took
 
     def kill(self) -> None:
         """Ends it as a crash does: nothing is cleaned up."""

@@ -16,9 +16,10 @@ from arena import RINGS
 from hostile import REGION, RX, TX, USER, HostileGuest
 from process import wait_until
 from switch import Switch, vhost_port
+from trial import wait_between_kills
 from vhost_user import Closed, Region, Request
 
-KILLS = 5  # as many as are followed at once (control/keeper/crash_loop.hpp)
+KILLS = 5  # in the short form: as many as are followed at once (control/keeper/crash_loop.hpp)
 TALKERS = 8  # each kill is in the middle of what all of them say
 LATEST = 0.03  # seconds: about what it takes all of them to negotiate twice
 PATIENCE = 60.0  # with another worker, on a slow machine
@@ -81,7 +82,9 @@ def assert_frames_pass(guest: HostileGuest, talker: int, steady: HostileGuest, n
 
 
 @RINGS
-def test_a_message_half_handled_at_a_kill_is_completed_or_its_connection_closed(place, packed):
+def test_a_message_half_handled_at_a_kill_is_completed_or_its_connection_closed(place, times, packed):
+    kills = times(KILLS, 50)
+    killed_at: list[float] = []
     ports = [place / f"talker{i}.sock" for i in range(TALKERS)]
     with Switch(place, {"ports": [vhost_port("steady", place / "steady.sock", "server"),
                                   *(vhost_port(path.stem, path, "server") for path in ports)]}) as switch:
@@ -89,11 +92,14 @@ def test_a_message_half_handled_at_a_kill_is_completed_or_its_connection_closed(
         with HostileGuest(place / "steady.sock", packed=packed, seconds=PATIENCE) as steady:
             steady.give_buffers()
             closed = 0
-            for kill in range(KILLS):
+            for kill in range(kills):
+                if kills > KILLS:
+                    wait_between_kills(killed_at)
                 pid, killed = switch.worker_pid, threading.Event()
                 switch.deaths_expected += 1
                 talkers = [Talker(path, packed, killed) for path in ports]
                 time.sleep(random.uniform(0, LATEST))
+                killed_at.append(time.monotonic())
                 os.kill(pid, signal.SIGKILL)
                 killed.set()
                 for i, talker in enumerate(talkers):
@@ -108,7 +114,7 @@ def test_a_message_half_handled_at_a_kill_is_completed_or_its_connection_closed(
                 switch.wait_other_worker(pid)
             assert steady.front_end.ask(Request.GET_FEATURES)
         log = switch.log()
-        assert closed < KILLS * TALKERS, "no connection outlived a kill"
+        assert closed < kills * TALKERS, "no connection outlived a kill"
         assert log.count("port 'steady': front end connected") == 1
         reasons = [line for line in log.splitlines() if "connection closed" in line]
         assert all(re.search(r"the process before this one ended while it (answered|closed)", line) for line in reasons), reasons

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+import aims
 from guest import Guest, Nic
 from guest_pair import ADDRESSES, MACS
 from process import wait_until
@@ -141,4 +142,4 @@ def test_a_guest_moves_to_another_port_with_its_memory_and_its_traffic(place, ti
             machine = other
             assert received(machine.guest) == sent, "what the switch has written is in the memory that has arrived"
             assert machine.guest.run("sha256sum </tmp/still", seconds=60) == digest
-        figures.outages(f"live migration, {packed=}, from its end to the next answered ping", silences)
+        figures.add(f"live migration, {packed=}, from its end to the next answered ping", silences, aims.MIGRATION)

@@ -6,23 +6,22 @@ How long traffic stops is printed by the long forms, and not judged: here is onl
 
 import contextlib
 import ctypes
-import ctypes
 import os
-import random
+import pathlib
 import re
 import resource
-import time
-import pathlib
 import signal
 import threading
+import time
 
 import pytest
 
+import aims
 import hugepages
 import vmgen
 from process import wait_until
 from switch import BINARY, Switch, pmd_of, wait_standby
-from trial import FLOWS, KINDS, RATE, SOAK_RATE, Trial, queues_of, two_vms, vhost_ports
+from trial import FLOWS, KINDS, RATE, SOAK_RATE, Trial, queues_of, two_vms, vhost_ports, wait_between_kills
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,13 +39,6 @@ def trial(place: pathlib.Path, kind: str = "split", mode: str = "client", rate: 
             yield Trial(switch, vms, queues_of(kind))
 
 
-def pause(soak: bool, t: Trial) -> None:
-    """So that kills are at random instants, and not so many at a time that the keeper takes them for a crash loop."""
-    if soak:
-        last = t.began[-1] if t.began else time.monotonic()
-        time.sleep(max(0.0, last + random.uniform(2.05, 2.35) - time.monotonic()))
-
-
 @pytest.mark.parametrize("mode", ["client", "server"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_worker_is_followed_by_one_that_goes_on(place, times, figures, kind, mode):
@@ -54,12 +46,13 @@ def test_a_killed_worker_is_followed_by_one_that_goes_on(place, times, figures, 
     soak = kills > 2
     with trial(place, kind, mode, SOAK_RATE if soak else RATE) as t:
         for _ in range(kills):
-            pause(soak, t)
+            if soak:
+                wait_between_kills(t.began)
             t.kill()
         assert t.worker()["restarts"] == kills
         total = t.report()
         t.assert_each_kill_duplicates_a_burst_at_most(total)
-        figures.outages(f"kill -9, {kind}, {mode}", t.outages(), total)
+        figures.add(f"kill -9, {kind}, {mode}", t.outages(), aims.KILL, total)
 
 
 def test_vms_that_connect_to_the_switch_stay_connected(place):
@@ -113,12 +106,13 @@ def test_a_worker_that_stands_by_takes_over(place, times, figures, kind):
     soak = kills > 2
     with trial(place, kind, rate=SOAK_RATE if soak else RATE, recovery={"standby": True}) as t:
         for _ in range(kills):
-            pause(soak, t)
+            if soak:
+                wait_between_kills(t.began)
             t.kill()
         total = t.report()
         t.assert_each_kill_duplicates_a_burst_at_most(total)
         assert "takes over" in t.switch.log()
-        figures.outages(f"kill -9 with standby, {kind}", t.outages(), total)
+        figures.add(f"kill -9 with standby, {kind}", t.outages(), aims.KILL_WITH_STANDBY, total)
 
 
 DETACH, SEIZE, INTERRUPT, LISTEN, WALL = 17, 0x4206, 0x4207, 0x4208, 0x40000000  # ptrace(2), waitpid(2)
@@ -234,15 +228,21 @@ def test_a_stopped_pmd_is_a_crash(place, times, figures):
     stops = times(1, 10)
     with trial(place) as t:
         for _ in range(stops):
-            pause(stops > 1, t)
+            if stops > 1:
+                wait_between_kills(t.began)
             pid = t.worker()["pid"]
             t.switch.deaths_expected += 1
             t.began.append(time.monotonic())
             os.kill(pmd_of(pid), signal.SIGSTOP)
             t.switch.wait_other_worker(pid)
             t.wait_traffic()
-        figures.outages("SIGSTOP of a PMD, until traffic goes on", t.outages(), t.report())
+        figures.add("SIGSTOP of a PMD, until traffic goes on", t.outages(), aims.STOPPED_PMD, t.report())
         assert "has stood still for 1000 ms" in t.switch.log() and "stack of thread" in t.switch.log()
+
+
+def pauses(t: Trial) -> list[float]:
+    """For how many ms nobody had the ports, in each upgrade, as the switch says."""
+    return [float(found) for found in re.findall(r"nobody had the VMs' ports for ([\d.]+) ms", t.switch.log())]
 
 
 @pytest.mark.parametrize("kind", ["split", "packed", "two-queues"])
@@ -254,8 +254,8 @@ def test_an_upgrade_loses_nothing(place, times, figures, kind):
             t.upgrade()
         total = t.report()
         assert total["lost"] == total["duplicated"] == 0, total
-        figures.outages(f"upgrade, {kind}, as the VMs see it", t.outages(), total)
-        figures.outages(f"upgrade, {kind}, nobody has the ports", map(float, re.findall(r"nobody had the VMs' ports for ([\d.]+) ms", t.switch.log())))
+        figures.add(f"upgrade, {kind}, as the VMs see it", t.outages(), aims.UPGRADE, total)
+        figures.add(f"upgrade, {kind}, nobody has the ports", pauses(t), aims.UPGRADE)
 
 
 @pytest.mark.parametrize("kind", ["split", "packed"])
@@ -265,8 +265,7 @@ def test_an_upgrade_loses_nothing_at_a_rate_that_rings_hold_for_5_ms(place, time
             t.upgrade()
         total = t.report()
         assert total["lost"] == total["duplicated"] == 0, total
-        figures.outages(f"upgrade at 200,000 frames a second each, {kind}, nobody has the ports",
-                        map(float, re.findall(r"nobody had the VMs' ports for ([\d.]+) ms", t.switch.log())), total)
+        figures.add(f"upgrade at 200,000 frames a second each, {kind}, nobody has the ports", pauses(t), aims.UPGRADE, total)
 
 
 @pytest.mark.parametrize("how", ["kill", "upgrade"])
@@ -342,17 +341,3 @@ def test_when_the_new_version_does_not_come_up_the_old_one_goes_on(place):
         assert t.worker()["pid"] == pid
         total = t.report()
         assert total["lost"] == total["duplicated"] == 0, total
-
-
-def test_a_clean_stop_leaves_nothing_behind_and_a_later_start_goes_on(place):
-    with trial(place) as t:
-        worker = t.worker()["pid"]
-        assert t.switch.stop() == 0
-        t.switch.killed = True  # that it has ended is as it should be
-        assert not os.path.exists(f"/proc/{worker}") and not t.switch.socket.exists()
-        with Switch(place, place / "switch.yaml") as again:
-            again.wait_ready()
-            t.wait_traffic()
-        t.vms.signal(signal.SIGTERM)
-        total = t.vms.wait_report()["total"]
-        assert total["corrupted"] == total["reordered"] == total["duplicated"] == 0, total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import random
 import signal
 import time
 
@@ -39,6 +40,13 @@ def two_vms(place: pathlib.Path, sockets: pathlib.Path, kind: str = "split", mod
     client = ("--client",) if mode == "server" else ()
     return Vmgen(place, [f"path={sockets}/vm{i}.sock{KINDS[kind]}" for i in range(2)], "--rate", rate, "--flows", FLOWS,
                  "--duration", 0, "--interval", 50, *client)
+
+
+def wait_between_kills(began: list[float]) -> None:
+    """So that they are at random instants, and not so many at a time that the keeper takes them for a crash loop. `began`:
+    when those before were."""
+    last = began[-1] if began else time.monotonic()
+    time.sleep(max(0.0, last + random.uniform(2.05, 2.35) - time.monotonic()))
 
 
 class Trial:

@@ -64,12 +64,13 @@ class Closed(Exception):
 
 
 class FrontEnd:
-    """One connection to a port that listens."""
+    """One connection: to a port that listens, or one that a port has made to a socket of ours."""
 
-    def __init__(self, path: pathlib.Path, seconds: float = 10.0):
-        self.socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, path: pathlib.Path | None = None, seconds: float = 10.0, *, connected: socket.socket | None = None):
+        self.socket = connected or socket.socket(socket.AF_UNIX)
         self.socket.settimeout(seconds)
-        self.socket.connect(str(path))
+        if connected is None:
+            self.socket.connect(str(path))
 
     def send_bytes(self, data: bytes, fds: list[int] = ()) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []

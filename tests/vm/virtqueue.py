@@ -89,7 +89,9 @@ class Packed:
         memory.write(base, bytes(self.end - base))
 
     def write_desc(self, slot: int, address: int, length: int, buffer_id: int, flags: int) -> None:
-        self.memory.write(self.desc + 16 * slot, struct.pack("<QIHH", address & (1 << 64) - 1, length, buffer_id, flags))
+        at = self.desc + 16 * slot
+        self.memory.write(at, struct.pack("<Q", address & (1 << 64) - 1))
+        self.memory.write_word(at + 8, length | buffer_id << 32 | flags << 48)  # which the device writes too, as soon as it is there
 
     def add(self, chain: Chain) -> None:
         buffer_id = self.slot
