@@ -96,7 +96,7 @@ class Bench:
         self._figure("first packets", lambda: figures.first_packet(self.rounds))
         self._figure("start", lambda: figures.start(self.rounds))
         if not self.asked.quick:
-            self._figure("a second PMD", lambda: figures.second_pmd(self.rounds, seconds))
+            self._figure("a second PMD", lambda: figures.second_pmd(2 * self.rounds, seconds))
             self._figure("memory", figures.memory)
 
     def write(self) -> None:

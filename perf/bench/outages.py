@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """make outages: for how long VMs are without network when their switch is killed with -9 and started again at once; Sluice, with
-and without a worker that stands by, and OVS-DPDK, in turn, with the same traffic. Prints a table.
+and without a worker that stands by, and OVS-DPDK, in turn, with the same traffic. Prints a table, and in it what Sluice
+aims at (tests/vm/aims.py), and whether that is met.
 
 As root, on a machine with two cores: core 1 is the PMD's, core 0 everybody else's. The VMs make the sockets: OVS's do not
 come back at all if they connect to it without `reconnect`.
@@ -20,6 +21,7 @@ PROJECT = HERE.parents[1]
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(HERE), str(PROJECT / "tests" / "vm")]
 
+import aims  # noqa: E402
 import hugepages  # noqa: E402
 import run  # noqa: E402
 from contender import Setting  # noqa: E402
@@ -29,9 +31,9 @@ from sluice import Sluice  # noqa: E402
 from work import Work  # noqa: E402
 
 BETWEEN = 2.5  # seconds: Sluice's keeper does not take it for a crash loop, and OVS has long been back
-CONTENDERS = (("Sluice", Sluice, Setting(vms_listen=True)),
-              ("Sluice with `recovery: standby: true`", Sluice, Setting(vms_listen=True, standby=True)),
-              ("OVS-DPDK", Ovs, Setting(vms_listen=True)))
+CONTENDERS = (("Sluice", Sluice, Setting(vms_listen=True), aims.KILL),
+              ("Sluice with `recovery: standby: true`", Sluice, Setting(vms_listen=True, standby=True), aims.KILL_WITH_STANDBY),
+              ("OVS-DPDK", Ovs, Setting(vms_listen=True), {}))
 
 
 def outages(kind, setting: Setting, work: Work, rate: int, kills: int) -> tuple[list[float], dict]:
@@ -61,21 +63,23 @@ def main() -> None:
     Sluice.use(asked.sluice)
     Generator.binary = asked.vmgen.resolve()
     os.setpriority(os.PRIO_PROCESS, 0, -20)  # and so all that is started from here
-    rows = [(f"{name}, {ring}", kind, setting, Work("outage", "outage", flows=10, packed=ring == "packed"))
-            for ring in ("split", "packed") for name, kind, setting in CONTENDERS]
+    rows = [(f"{name}, {ring}", kind, setting, aim, Work("outage", "outage", flows=10, packed=ring == "packed"))
+            for ring in ("split", "packed") for name, kind, setting, aim in CONTENDERS]
     found: dict[str, list[float]] = {name: [] for name, *_ in rows}
     wrong: dict[str, int] = dict.fromkeys(found, 0)
-    with hugepages.reserved(max(kind.hugepages for _, kind, _ in CONTENDERS) + Generator.hugepages):
+    with hugepages.reserved(max(kind.hugepages for _, kind, *_ in CONTENDERS) + Generator.hugepages):
         for _ in range(asked.rounds):
-            for name, kind, setting, work in rows:
+            for name, kind, setting, _, work in rows:
                 times, total = outages(kind, setting, work, asked.rate, asked.kills)
                 found[name] += times
                 wrong[name] += sum(total[what] for what in ("corrupted", "duplicated", "reordered"))
                 print(f"{name}: {', '.join(f'{time:.0f}' for time in times)} ms", flush=True)
     print(f"\nkill -9 of the switch, VMs with {asked.rate} frames a second each: without network, ms\n\n"
-          "| switch | kills | median | longest | frames wrong, twice or out of order |\n|---|---|---|---|---|")
-    for name, times in found.items():
-        print(f"| {name} | {len(times)} | {statistics.median(times):.0f} | {max(times):.0f} | {wrong[name]} |")
+          "| switch | kills | median | longest | aimed at | frames wrong, twice or out of order |\n|---|---|---|---|---|---|")
+    for name, _, _, aim, _ in rows:
+        times = found[name]
+        verdicts = ", ".join(f"{what} {aims.verdict(aims.statistics(times)[what], bound)}" for what, bound in aim.items())
+        print(f"| {name} | {len(times)} | {statistics.median(times):.0f} | {max(times):.0f} | {verdicts} | {wrong[name]} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""testpmd as a contender: it forwards between pairs of vhost ports (net_vhost, io mode), and is no switch at all."""
+"""testpmd as a contender: it forwards between pairs of ports (net_vhost, a VM's pair may be a device; io mode), and is no switch at all."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class TestpmdForwarder(Contender):
     def __enter__(self):
         self.executed_at = time.monotonic()
         vdevs = [f"--vdev=net_vhost{i},iface={socket},queues=1,client={int(self.setting.vms_listen)},tso={int(bool(self.work.tso))}" for i, socket in enumerate(self.sockets)]
+        if self.work.has_device:
+            vdevs.append("--vdev=net_ring0")
         self._program = Program("forwarder", [
             "stdbuf", "-oL", "dpdk-testpmd", "--no-pci", "--in-memory", f"--lcores=0@0,1@{PMD_CORE}", "-m", MEGABYTES,
             f"--file-prefix={self.directory.name}f", "--no-telemetry", *vdevs,

@@ -32,7 +32,7 @@ class Work:
     ovs_config: tuple[tuple[str, str], ...] = ()
     ovs_flow_limit: bool = True     # OVS may have as many flows as there are; False: what it allows by default
     vms_listen: bool = False        # the VMs make the sockets, and the contenders connect: OVS offers TSO then only
-    testpmd: bool = True            # whether testpmd takes part, which has no table and forwards between pairs
+    testpmd: bool = True            # whether testpmd takes part, which has no table and forwards between pairs of ports
     quick: bool = True              # in the short form too
     warm_up: float = 0.0            # seconds more, until all flows are there
 
@@ -68,16 +68,16 @@ WORKS = (
     Work("imix", "IMIX", 0.55, size="imix"),
     Work("1518", "1518 B", 0.70, size="1518", quick=False),
     Work("flows-1k", f"64 B, 2 × 1,000 flows, {IPV4}", 0.45, flows=1_000, rules=READS_ADDRESSES, ovs=f"{MASKED}, emc-insert-inv-prob=10",
-         ovs_config=QUICK_EMC, testpmd=False),
+         ovs_config=QUICK_EMC),
     Work("flows-10k", "2 × 10,000", 0.40, flows=10_000, rules=READS_ADDRESSES, ovs=f"{MASKED}, emc-insert-inv-prob=10",
-         ovs_config=QUICK_EMC, testpmd=False, warm_up=3, quick=False),
-    Work("flows-100k", "2 × 100,000", 0.10, flows=100_000, rules=READS_ADDRESSES, ovs=MASKED, testpmd=False, warm_up=3),
+         ovs_config=QUICK_EMC, warm_up=3, quick=False),
+    Work("flows-100k", "2 × 100,000", 0.10, flows=100_000, rules=READS_ADDRESSES, ovs=MASKED, warm_up=3),
     Work("flows-100k-limit", "… with OVS's flow-limit as it is by default", flows=100_000, rules=READS_ADDRESSES, ovs=f"{MASKED}; flow-limit as it is",
          ovs_flow_limit=False, testpmd=False, warm_up=3, quick=False),
-    Work("flows-500k", "2 × 500,000", own_target=2.0, flows=500_000, rules=READS_ADDRESSES, ovs=MASKED, testpmd=False, warm_up=8, quick=False),
+    Work("flows-500k", "2 × 500,000", own_target=2.0, flows=500_000, rules=READS_ADDRESSES, ovs=MASKED, warm_up=8, quick=False),
     Work("flows-10k-tries", "2 × 10,000, the rules on /32", flows=10_000, rules=HOST_RULES, ovs=MASKED, testpmd=False, warm_up=1, quick=False),
     Work("tso", "64 KB TSO frames", 0.70, tso=65_000, ovs="normal, userspace-tso-enable", vms_listen=True),
     Work("mesh", "4 VMs, each to each, 64 B", 0.55, vms=4, pattern="each", testpmd=False),
     Work("flood", "flood to 8 ports", 0.60, vms=9, pattern="flood", testpmd=False),
-    Work("device", "VM to ethdev and back (net_ring)", 0.80, vms=1, pattern="echo", ovs="output rules, 2 Rx queues of the device", testpmd=False),
+    Work("device", "VM to ethdev and back (net_ring)", 0.80, vms=1, pattern="echo", ovs="output rules, 2 Rx queues of the device"),
 )

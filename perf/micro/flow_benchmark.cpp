@@ -126,6 +126,10 @@ void lookup(benchmark::State& state, const Kernel* kernel, bool hit) {
     packets += keys.size();
   }
   state.counters["cycles"] = static_cast<double>(cycles) / static_cast<double>(packets);
+  const auto found =
+      static_cast<std::size_t>(std::ranges::count_if(entries, [](FlowEntry* entry) { return entry != nullptr; }));
+  if (found != (hit ? kBurst : 0))
+    state.SkipWithError(hit ? "not all flows were found" : "flows were found that are not there");
 }
 
 // New flows, in a table that holds state.range(0) and no more than twice a burst beside; erased again, uncounted.
