@@ -188,6 +188,7 @@ Expected<PortId> Switch::Impl::open_port(const PortConfig& port) {
   SwitchPort& added = ports.add(id, port, nullptr);
   adopt(added, std::move(*opened));
   added.port->activate();
+  added.port->wake_guest();
   return id;
 }
 

@@ -40,6 +40,9 @@ class Port {
   // A port that can be followed by a successor's in another process (ports/vhost/estate.hpp) is made in two steps.
   /// Takes itself up: has had nothing to do with anybody before. The PMDs do not poll it yet.
   virtual void activate() {}
+  /// After activate(), when the PMDs poll it: tells the guest of what it may not have heard of yet. May take a moment,
+  /// for which nobody waits.
+  virtual void wake_guest() {}
   /// For a successor: touches nothing any more from here on. PMDs must have stopped.
   virtual void leave() {}
   /// There will be no successor: goes on.

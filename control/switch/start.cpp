@@ -211,6 +211,10 @@ Expected<void> Switch::take_up() {
   }
   impl_->pmds.use(impl_->ports.queues());
   impl_->pmds.start_threads();
+  // Now, when no other guest waits for one that makes this wait.
+  for (const SwitchPort& port : impl_->ports.all()) {
+    if (port.port != nullptr) port.port->wake_guest();
+  }
   return {};
 }
 

@@ -78,6 +78,8 @@ class Device {
   /// second has PMDs go on where the rings stand by then. An error says why this connection cannot go on: reset() it.
   [[nodiscard]] Done prepare();
   [[nodiscard]] Done take_over();
+  /// Once PMDs poll what was taken over: interrupts its drivers, who may have missed one.
+  void interrupt_resumed() { rings_.interrupt_resumed(); }
   /// Of what was prepared, what takes milliseconds: so that no PMD has to stop for a page of the guest's once it is
   /// taken over, and that what PMDs write of the port is on the guest's NUMA node.
   void settle_prepared();
@@ -90,7 +92,7 @@ class Device {
   [[nodiscard]] std::vector<VhostQueue*> tx_queues();
   /// True once guest memory or the dirty log was cut off.
   [[nodiscard]] bool memory_lost() const;
-  /// True once a PMD had to wait in a write to one of the guest's eventfds.
+  /// True once a PMD, or this thread, had to wait in a write to one of the guest's eventfds.
   [[nodiscard]] bool held_up_a_pmd() const { return rings_.held_up_a_pmd(); }
   /// The same, and forgets it. After reset(): until then a PMD may still be waiting.
   [[nodiscard]] bool forgive() { return rings_.forgive(); }

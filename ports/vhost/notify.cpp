@@ -40,8 +40,9 @@ class WakeUp {
     event.sigev_signo = SIGURG;
     event._sigev_un._tid = ::gettid();
     made_ = ::timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0;
-    // Again and again: the first may come before the call has begun.
-    constexpr timespec kPatience{0, 20'000'000};
+    // Again and again: the first may come before the call has begun. Soon, since a write waits for nobody but a guest
+    // that means it to, and other guests may wait for us.
+    constexpr timespec kPatience{0, 1'000'000};
     const itimerspec every{kPatience, kPatience};
     if (made_) ::timer_settime(timer_, 0, &every, nullptr);
   }

@@ -87,8 +87,14 @@ void Rings::carry_out(Plan plan, std::vector<std::unique_ptr<Vring>>& retired) {
   ring.vring = std::move(plan.vring);
   // Whoever worked the ring before may have lost an interrupt between the used index and the eventfd.
   if (appears && plan.starts && vring_base(position, published->packed) != fresh_vring_base(published->packed)) {
-    kick(queue, *published);
+    interrupt_driver(plan.index);
   }
+}
+
+/// Of a ring that is published. A front end that has held us up once is not given the chance again: its connection is
+/// about to be closed.
+void Rings::interrupt_driver(unsigned index) {
+  if (!held_up_a_pmd()) kick(queues_[index], *rings_[index].vring);
 }
 
 void Rings::start_at(unsigned index, const RingPosition& position) {
@@ -225,9 +231,15 @@ Rings::Result Rings::publish_prepared() {
     ring.vring = std::move(ring.prepared);
     // release: a PMD that sees the ring sees what is in it.
     queues_[i].vring.store(ring.vring.get(), std::memory_order_release);
-    kick(queues_[i], *ring.vring);
+    ring.owes_interrupt = true;
   }
   return {};
+}
+
+void Rings::interrupt_resumed() {
+  for (unsigned i = 0; i < rings_.size(); ++i) {
+    if (std::exchange(rings_[i].owes_interrupt, false) && rings_[i].vring != nullptr) interrupt_driver(i);
+  }
 }
 
 // ---- the messages ----
@@ -329,7 +341,7 @@ Rings::Result Rings::replace_fd(std::uint32_t index, UniqueFd Ring::*member, Hei
 Rings::Result Rings::set_call(std::uint32_t index, UniqueFd fd) {
   auto replaced = replace_fd(index, &Ring::call, Heirloom::call, std::move(fd));
   // What was used before this fd was known has not been told to anybody.
-  if (replaced && rings_[index].vring != nullptr) kick(queues_[index], *rings_[index].vring);
+  if (replaced && rings_[index].vring != nullptr) interrupt_driver(index);
   return replaced;
 }
 

@@ -64,16 +64,18 @@ class Rings {
   /// Takes up the rings that the estate knows, in two steps. The first makes all that takes time and changes nothing
   /// that anybody sees; a ring whose memory is not there waits for it. An error: they cannot be taken up.
   [[nodiscard]] Result prepare(Memory memory, Log log);
-  /// The second publishes them where they stand by now, and interrupts each driver once: whoever worked the ring before
-  /// may have died between the used index and the eventfd.
+  /// The second publishes them where they stand by now.
   [[nodiscard]] Result publish_prepared();
+  /// Interrupts each of their drivers once: whoever worked the ring before may have died between the used index and the
+  /// eventfd. At any time later: a guest may make this wait, once.
+  void interrupt_resumed();
 
   [[nodiscard]] const Memory& memory() const { return memory_; }
   [[nodiscard]] const Log& log() const { return log_; }
   [[nodiscard]] unsigned count() const { return static_cast<unsigned>(rings_.size()); }
   [[nodiscard]] const RingState& ring(unsigned index) const { return state_.rings[index]; }
   [[nodiscard]] bool any_started() const;
-  /// Whether the front end has held a PMD up (notify.hpp).
+  /// Whether the front end has held up a PMD, or the control thread (notify.hpp).
   [[nodiscard]] bool held_up_a_pmd() const;
   /// The same, and forgets it. After reset(), so that it can do so no more.
   [[nodiscard]] bool forgive();
@@ -89,6 +91,7 @@ class Rings {
     UniqueFd kick;  ///< for a successor; we poll
     UniqueFd call;
     UniqueFd err;
+    bool owes_interrupt = false;  ///< it was taken up, and its driver was not interrupted yet
   };
   /// What is to become of a ring: made completely before anything changes.
   struct Plan {
@@ -116,6 +119,7 @@ class Rings {
   void keep(Heirloom kind, std::uint32_t index, const UniqueFd& fd);
   void start_at(unsigned index, const RingPosition& position);
   void appear(unsigned index, Vring& vring);
+  void interrupt_driver(unsigned index);
 
   Estate& estate_;
   PortState& state_;

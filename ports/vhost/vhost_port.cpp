@@ -203,6 +203,8 @@ void VhostPort::talk(UniqueFd socket) {
             const Change change(estate_.state());
             Outcome outcome = device_.handle(std::move(message));
             if (outcome.error.empty()) attempts_ = 0;
+            // No message more: each could make us wait.
+            if (outcome.error.empty() && device_.held_up_a_pmd()) outcome.error = "it held the switch up";
             return outcome;
           },
           [this](const std::string& reason) { connection_ended(reason); },

@@ -2,11 +2,14 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <thread>
 
 #include "bench.hpp"
+#include "kept_estate.hpp"
 #include "ports/vhost/hold_off.hpp"
 #include "ports/vhost/notify.hpp"
 
@@ -176,6 +179,72 @@ TEST_F(HeldUp, the_control_thread_itself_is_held_up_but_shortly) {
   EXPECT_TRUE(queue.held_up);
   std::uint64_t count = 0;
   EXPECT_EQ(::read(alarm.get(), &count, sizeof count), 8);
+}
+
+/// A guest with four rings, whose process was followed by nobody yet.
+class HeldUpTakeover : public HeldUp {
+ protected:
+  HeldUpTakeover() {
+    std::ranges::generate(calls_, event);
+    const auto before = prepare();
+    before->activate();
+    peer_.emplace(connect("s"));
+    peer_->negotiate(kFeatures, 0);
+    peer_->send_memory(ram_);
+    for (unsigned i = 0; i < calls_.size(); ++i) peer_->start_ring(ram_, i, 256, 0, kick_.get(), calls_[i].get());
+    EXPECT_TRUE(peer_->settle());
+    before->leave();
+  }
+  std::unique_ptr<Port> prepare() {
+    auto port = Port::prepare(options("s", SocketMode::server), host_, estate_);
+    EXPECT_TRUE(port) << port.error();
+    return std::move(*port);
+  }
+
+  KeptEstate estate_;
+  std::array<UniqueFd, 4> calls_;
+  std::optional<FrontEnd> peer_;
+};
+
+TEST_F(HeldUpTakeover, waits_for_one_ring_of_all_that_a_guest_has_and_only_when_they_are_polled) {
+  const UniqueFd alarm(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  ports::vhost::Device next({.queue_pairs = 2, .alarm_eventfd = alarm.get()}, {[] {}, {}, {}, {}}, estate_);
+  ASSERT_TRUE(next.prepare());
+  for (const UniqueFd& call : calls_) make_blocking_and_full(call);
+  std::uint64_t times = 0;
+  ASSERT_TRUE(next.take_over());
+  EXPECT_EQ(next.rx_queues().size(), 2U);
+  EXPECT_LT(::read(alarm.get(), &times, sizeof times), 0) << "not before";
+  next.interrupt_resumed();
+  ASSERT_EQ(::read(alarm.get(), &times, sizeof times), 8);
+  EXPECT_EQ(times, 1U);
+}
+
+TEST_F(HeldUpTakeover, handles_no_message_more_of_a_guest_that_made_one_wait) {
+  for (unsigned i = 0; i < 8; ++i) peer_->send_u64(Request::set_vring_call, i % 4, {call_.get()});
+  const auto next = prepare();
+  on_wait = [this] { make_blocking_and_full(call_); };  // between the check and the write
+  waits_ = 0;
+  next->activate();
+  EXPECT_EQ(waits_, 2U) << "a message, and the end of the connection";
+  EXPECT_TRUE(waits_for_seconds(*next, "1")) << last_error();
+  next->wake_guest();
+  EXPECT_TRUE(peer_->wait_until_closed());
+}
+
+TEST_F(HeldUpTakeover, interrupts_the_driver_of_each_ring_once) {
+  const auto next = prepare();
+  for (const UniqueFd& call : calls_) {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const ssize_t n = ::read(call.get(), &count, sizeof count);
+  }
+  next->activate();
+  for (unsigned i = 0; i < 2; ++i) next->wake_guest();
+  for (const UniqueFd& call : calls_) {
+    std::uint64_t count = 0;
+    EXPECT_EQ(::read(call.get(), &count, sizeof count), 8);
+    EXPECT_EQ(count, 1U);
+  }
 }
 
 TEST(HoldOffTimes, double_up_to_a_minute_and_start_again_after_a_quiet_while) {
