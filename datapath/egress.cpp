@@ -8,6 +8,7 @@
 #include "datapath/checksum.hpp"
 #include "datapath/segment.hpp"
 #include "datapath/tx_lock.hpp"
+#include "ports/vhost/notify.hpp"
 
 namespace sluice::datapath {
 
@@ -48,6 +49,7 @@ void Egress::transmit(flowtable::PortId port) {
   ports::PortCounters& counters = *view_->counters[port];
   const Batch& batch = batches_[port];
   const std::size_t count = std::exchange(counts_[port], std::uint16_t{0});
+  notifier_.make_room();
   const auto lock = tx.lock != nullptr ? std::unique_lock(*tx.lock) : std::unique_lock<TxLock>();
 
   if (tx.queues.size() == 1) {

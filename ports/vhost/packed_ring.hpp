@@ -6,6 +6,7 @@
 // chain with one used descriptor, written where its own counter stands, and skips as many slots as the chain had.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -35,19 +36,25 @@ class PackedRing {
         journal_(vring.progress->journal),
         size_(vring.size),
         avail_{position.next_avail, position.avail_wrap},
-        used_{position.next_used, position.used_wrap} {}
+        used_{position.next_used, position.used_wrap} {
+    count_left();
+  }
 
-  void skip(unsigned chains) { avail_ = avail_.behind(chains, size_); }
+  void skip(unsigned chains) {
+    avail_ = avail_.behind(chains, size_);
+    left_ -= chains;
+  }
 
   /// Nothing to look at: each slot says for itself whether it is available.
   void look() {}
-  [[nodiscard]] bool more() const { return available(avail_, second_word(avail_.slot)); }
+  [[nodiscard]] bool more() const { return left_ != 0 && available(avail_, second_word(avail_.slot)); }
 
   template <Direction direction, typename Found>
   [[gnu::always_inline]] void take_plain(unsigned most, Window& hint, Found found) {
     Window window = hint;
     PackedSlot at = avail_;
-    for (; most != 0; --most, at = at.behind(1, size_)) {
+    unsigned left = left_;
+    for (; most != 0 && left != 0; --most, --left, at = at.behind(1, size_)) {
       // One read of the word that has the flags, so that length and id are what the flags were written with.
       const std::uint64_t word = second_word(at.slot);
       constexpr auto kKind = std::uint64_t{kDescNext | kDescIndirect | kDescWrite} << 48U;
@@ -62,11 +69,13 @@ class PackedRing {
     }
     hint = window;
     avail_ = at;
+    left_ = left;
   }
 
   /// Is where a copy of it is that has taken and used chains.
   void go_on_from(const PackedRing& other) {
     avail_ = other.avail_;
+    left_ = other.left_;
     pending_ = other.pending_;
   }
 
@@ -81,7 +90,7 @@ class PackedRing {
     chain.first = desc;
     std::uint16_t slot = avail_.slot;
     while ((desc.high & kDescNext) != 0 && (desc.high & kDescIndirect) == 0) {
-      if (chain.descriptors == size_ || chain.descriptors == kMaxSlots) {  // it has no end, or none worth finding
+      if (chain.descriptors == std::min<unsigned>(left_, kMaxSlots)) {  // it has no end, or none worth finding
         queue_.broken = true;
         queue_.guest_errors.add();
         return chain;
@@ -93,6 +102,7 @@ class PackedRing {
     chain.id = desc.low;
     chain.valid = true;
     avail_ = avail_.behind(chain.descriptors, size_);
+    left_ -= chain.descriptors;
     return chain;
   }
 
@@ -117,8 +127,14 @@ class PackedRing {
   }
 
   [[nodiscard]] Mark mark() const { return avail_; }
-  void rewind(Mark mark) { avail_ = mark; }
-  void give_back(unsigned chains) { avail_ = avail_.before(chains, size_); }
+  void rewind(Mark mark) {
+    avail_ = mark;
+    count_left();
+  }
+  void give_back(unsigned chains) {
+    avail_ = avail_.before(chains, size_);
+    left_ += chains;
+  }
 
   /// Used chains that fit before publish() has to be called.
   [[nodiscard]] unsigned room() const { return RingJournal::kCapacity - pending_; }
@@ -128,6 +144,7 @@ class PackedRing {
     if (pending_ == 0) return false;
     begin_showing(journal_, RingPosition{0, used_.slot, 0, used_.wrap, 0}, pending_);
     used_ = show(vring_, journal_);
+    count_left();
     pending_ = 0;
     return true;
   }
@@ -164,6 +181,10 @@ class PackedRing {
   [[nodiscard]] std::uint64_t second_word(std::uint16_t slot) const {
     // acquire: the driver writes a chain's first flags last (section 2.8.21).
     return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&ring_[slot]) + 1, __ATOMIC_ACQUIRE);
+  }
+  void count_left() {
+    const unsigned taken = avail_.slot + (avail_.wrap != used_.wrap ? size_ : 0U) - used_.slot;
+    left_ = taken <= size_ ? size_ - taken : 0;
   }
   [[nodiscard]] static bool available(PackedSlot at, std::uint64_t word) {
     const auto flags = static_cast<std::uint16_t>(word >> 48U);
@@ -207,6 +228,9 @@ class PackedRing {
   const std::uint32_t size_;
   PackedSlot avail_;
   PackedSlot used_;
+  /// Slots that can be taken: the others were, and are not shown as used. Their flags tell as much, as long as the
+  /// driver leaves them alone.
+  unsigned left_ = 0;
   unsigned pending_ = 0;  ///< of the journal's chains: used and not shown
 };
 

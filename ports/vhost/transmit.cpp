@@ -140,8 +140,12 @@ enum class Placed : std::uint8_t { yes, ring_full, bad_descriptor, too_small, of
 template <typename Ring>
 class Transmitter {
  public:
-  Transmitter(VhostQueue& queue, const Vring& vring)
-      : queue_(queue), vring_(vring), ahead_(queue.ahead), ring_(queue, vring, vring.progress->position) {
+  Transmitter(VhostQueue& queue, const Vring& vring, Notifier& notifier)
+      : queue_(queue),
+        vring_(vring),
+        notifier_(notifier),
+        ahead_(queue.ahead),
+        ring_(queue, vring, vring.progress->position) {
     ahead_.use_for(vring.serial);
     ring_.skip(ahead_.size());
     ring_.look();
@@ -181,12 +185,13 @@ class Transmitter {
     return place_in_pieces(frame, vring_.net_header_size + frame.size);
   }
 
-  void finish(Notifier& notifier) {
+  /// Shows the driver what was used, and has it asked whether it wants to hear of it.
+  void show_used() {
     const RingPosition before = vring_.progress->position;
-    if (const RingPosition after = show_used();
-        after.next_used != before.next_used || after.used_wrap != before.used_wrap) {
-      notifier.published(queue_, vring_, before, after);
-    }
+    const bool any = ring_.publish();
+    const RingPosition after = ring_.position(ahead_.size());
+    ring_.settle(after);
+    if (any) notifier_.published(queue_, vring_, before, after);
   }
 
  private:
@@ -204,13 +209,6 @@ class Transmitter {
       prefetch_to_read(rest.data + at);
     const std::uint32_t end = std::min({buffer.size, frame.size + vring_.net_header_size, kExpectedAtMost});
     for (std::uint32_t at = kSentFor; at < end; at += kCacheLine) prefetch_to_write(buffer.data + at);
-  }
-
-  RingPosition show_used() {
-    ring_.publish();
-    const RingPosition position = ring_.position(ahead_.size());
-    ring_.settle(position);
-    return position;
   }
 
   /// A frame that one plain buffer does not hold: a chain of several descriptors, or several chains (MRG_RXBUF).
@@ -264,6 +262,7 @@ class Transmitter {
 
   VhostQueue& queue_;
   const Vring& vring_;
+  Notifier& notifier_;
   LookAhead& ahead_;
   Ring ring_;
 };
@@ -271,7 +270,7 @@ class Transmitter {
 template <typename Ring>
 void transmit_to(VhostQueue& queue, const Vring& vring, std::span<Frame* const> frames, PortCounters& counters,
                  Notifier& notifier) {
-  Transmitter<Ring> transmitter(queue, vring);
+  Transmitter<Ring> transmitter(queue, vring, notifier);
   std::uint64_t sent = 0;
   std::uint64_t bytes = 0;
   std::size_t i = 0;
@@ -296,7 +295,7 @@ void transmit_to(VhostQueue& queue, const Vring& vring, std::span<Frame* const> 
       default: counters.drop(DropReason::tx_bad_descriptor);
     }
   }
-  transmitter.finish(notifier);
+  transmitter.show_used();
   counters.tx_packets.add(sent);
   counters.tx_bytes.add(bytes);
   if (i == frames.size()) return;

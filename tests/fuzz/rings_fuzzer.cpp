@@ -54,7 +54,9 @@ Vring vring_of(Guest& guest, const Shape& shape, RingProgress& progress) {
   v.event_idx = (shape.flags & 8U) != 0;
   v.tx_csum = v.tx_tso4 = v.tx_tso6 = (shape.flags & 16U) != 0;
   v.net_header_size = (shape.flags & 32U) != 0 ? kLegacyNetHeaderSize : kNetHeaderSize;
+  v.in_order = (shape.flags & 64U) != 0;
   v.size = 1U << (shape.size_log2 % 9U);
+  if (v.packed && (shape.flags & 128U) != 0 && v.size > 1) --v.size;  // a packed ring's is any number
   // Rings lie anywhere that is aligned and inside, on top of each other and of buffers too.
   const std::uint64_t need = 32ULL * v.size + 64;
   std::uint8_t* at = guest.bytes + (shape.ring_at & ~15U) % (kSize - need);
@@ -122,6 +124,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     transmit(rx_queue, std::span(frames.data(), burst->count), out, notifier);
     release(tx_queue, *burst, notifier);
     notifier.notify();
+    for (const Vring* vring : {&tx, &rx}) {
+      const RingPosition& at = vring->progress->position;
+      if (vring->packed && (at.next_avail >= vring->size || at.next_used >= vring->size)) std::abort();
+    }
   }
   // No frame is lost without a count.
   std::uint64_t dropped_in = 0;
