@@ -7,6 +7,7 @@ As root, on a machine with two cores: core 1 is the PMD's, core 0 everybody else
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import signal
@@ -22,6 +23,7 @@ sys.path[:0] = [str(HERE), str(PROJECT / "tests" / "vm")]
 
 import figures  # noqa: E402
 import hugepages  # noqa: E402
+import machine  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
 import run  # noqa: E402
@@ -84,13 +86,16 @@ class Bench:
                 for kind in self.kinds:
                     if kind is not TestpmdForwarder or (work.quick_testpmd if self.asked.quick else work.testpmd):
                         self._attempt(f"{work.title}, round {number}: {kind.name}", lambda: self._measure(kind, work, number))
+                if work.own_target and Sluice in self.kinds:
+                    self._attempt(f"{work.title}, round {number}: {report.ONE_FLOW_BESIDE}", lambda: self._measure_one_flow(work, number))
 
     def figures(self) -> None:
         """What is no cycles a packet of a row."""
         seconds = self.asked.seconds
-        flowing = 5.0 if self.asked.quick else 30.0
-        self._figure("latency", lambda: figures.latency(self._capacity("64", Ovs), self.rounds, 2 * seconds, self.percentiles))
-        self._figure("new flows", lambda: figures.new_flows({kind.name: self._capacity("flows-1k", kind) for kind in (Sluice, Ovs)}, flowing))
+        flowing, flowing_rounds = (5.0, 1) if self.asked.quick else (30.0, 3)
+        self._figure("latency", lambda: figures.latency(statistics.median(report.of(self.runs, "64", Ovs.name, "pps")),
+                                                        self.rounds, 2 * seconds, self.percentiles))
+        self._figure("new flows", lambda: figures.new_flows({kind.name: self._capacity("flows-1k", kind) for kind in (Sluice, Ovs)}, flowing_rounds, flowing))
         if not self.asked.quick:
             self._figure("no loss", lambda: figures.no_loss(3))
         self._figure("first packets", lambda: figures.first_packet(self.rounds))
@@ -108,7 +113,14 @@ class Bench:
             plot.latency(results / "latency.svg", self.percentiles)
 
     def _measure(self, kind: type[Contender], work: Work, number: int) -> str:
-        last = run.measure(kind, work, number, self.asked.seconds)
+        return self._keep(run.measure(kind, work, number, self.asked.seconds))
+
+    def _measure_one_flow(self, work: Work, number: int) -> str:
+        """Sluice's cost of one flow, in the minute in which it was measured with many."""
+        alone = run.measure(Sluice, figures.ONE_FLOW, number, self.asked.seconds)
+        return self._keep(dataclasses.replace(alone, work=work.name, contender=report.ONE_FLOW_BESIDE))
+
+    def _keep(self, last: run.Run) -> str:
         self.runs.append(last)
         return f"{last.cycles:.0f} cycles a packet, {last.pps / 1e6:.2f} Mpps, {last.per_batch:.1f} a batch, PMD busy {last.busy:.0%}, limit: {last.limit}"
 
@@ -127,7 +139,9 @@ class Bench:
             self.failures.append(title)
 
     def _capacity(self, work: str, kind: type[Contender]) -> float:
-        return statistics.median(report.of(self.runs, work, kind.name, "pps"))
+        """Packets a second that a PMD which does nothing else would forward, by what one costs it. What it did forward may be
+        less: all that the VMs could offer."""
+        return machine.tsc_hz() / statistics.median(report.of(self.runs, work, kind.name))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ as fast as it can; two rules read addresses, so that each pair of addresses is a
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import json
@@ -36,6 +37,8 @@ READS = [f"priority=10,in_port=vm1,ip,nw_{side}=0.250.250.250/0.255.255.255,acti
 # All flows match them. The first reads addresses, as the bridge does: the flows stay and are decided again. With the
 # second, addresses are read no more: other flows take their places.
 CHANGES = {"a rule on what flows read already": "ip,dl_dst=02:00:00:00:00:00/fe:00:00:00:00:00", "a rule that has flows read less": "ip"}
+# It forwards as the bridge did, and has flows read less: all of them come up again, and each waits for its turn to be decided.
+FORWARDS = "ip"
 WORK = Work("million", "one way", flows=FLOWS, pattern="one-way", warm_up=3.0)
 
 
@@ -48,9 +51,9 @@ def resident(switch: Switch) -> dict[str, int]:
     return {"keeper": proportional(status["keeper_pid"]), "worker": proportional(status["pid"])}
 
 
-def sent_to(switch: Switch, port: str) -> int:
-    """Frames that were sent there, or would have been had there been room."""
-    return switch.ports()[port]["tx_packets"] + sum(count for (name, reason), count in switch.drops().items() if name == port and reason.startswith("tx_"))
+def sent_to(switch: Switch, port: str, ports: dict | None = None) -> int:
+    """Frames that were sent there, or would have been had there been room; by `ports`, if they have been asked already."""
+    return (ports or switch.ports())[port]["tx_packets"] + sum(count for (name, reason), count in switch.drops().items() if name == port and reason.startswith("tx_"))
 
 
 def text(seconds) -> str:
@@ -72,6 +75,37 @@ def change_of_rules(switch: Switch, method: str, rule: str) -> tuple[float, int]
     before = sent_to(switch, "vm2")
     time.sleep(0.5)
     return took, sent_to(switch, "vm2") - before
+
+
+def lost(switch: Switch) -> collections.Counter:
+    """Frames from vm1 that went no further, by reason; what vm2 has no room for is not the change's."""
+    return collections.Counter({reason: count for (name, reason), count in switch.drops().items() if name == "vm1"})
+
+
+def change_that_forwards(switch: Switch, method: str, rule: str) -> tuple[float, float, collections.Counter]:
+    """Seconds until the answer; seconds from which on 99 % of the flows forward; and frames lost until then, and in the turn of
+    all flows by which that was seen. Flows take turns: a million frames in a row are one of each."""
+    all_flows(switch)
+    before = lost(switch)
+    began = time.monotonic()
+    switch.rpc(method, rule=rule)
+    took = time.monotonic() - began
+    seen: list[tuple[float, int, int]] = []  # when, frames from vm1, frames to vm2
+
+    def forward_again():
+        now, ports = time.monotonic(), switch.ports()  # of one moment: a millisecond is some thousands of frames
+        seen.append((now, ports["vm1"]["rx_packets"], sent_to(switch, "vm2", ports)))
+        whole = [at for at in seen if seen[-1][1] - at[1] >= FLOWS]
+        return whole and seen[-1][2] - whole[-1][2] >= 0.99 * (seen[-1][1] - whole[-1][1]) and whole[-1][0]
+    since = wait_until(forward_again, "99 % of the flows forward again", 60)
+    return took, since - began, lost(switch) - before
+
+
+def told(changes: list[tuple[float, float, collections.Counter]]) -> str:
+    answered, forward, frames = zip(*changes)
+    reasons = sorted({reason for one in frames for reason in one})
+    counts = ", ".join(f"{reason} median {statistics.median(one[reason] for one in frames):,.0f}, most {max(one[reason] for one in frames):,}" for reason in reasons)
+    return f"in force: {text(answered)}; 99 % of flows forward again after: {text(forward)}; frames lost meanwhile: {counts or 'none'}"
 
 
 def change_of_fdb(switch: Switch) -> tuple[float, float]:
@@ -108,7 +142,7 @@ def main() -> None:
         print(f"idle, 2 ports: keeper {idle['keeper'] / MIB:.0f} MiB, worker {idle['worker'] / MIB:.0f} MiB, together {sum(idle.values()) / MIB:.0f} MiB", flush=True)
         empty = resident(switch)["worker"]
         os.setpriority(os.PRIO_PROCESS, 0, 0)  # the VMs give way to the slow path, whose core they are on
-        with Generator(directory, WORK, sockets, 120.0) as generator:
+        with Generator(directory, WORK, sockets, 300.0) as generator:
             generator.wait_until_measured()
             flows = all_flows(switch)
             grown = resident(switch)["worker"] - empty
@@ -121,6 +155,11 @@ def main() -> None:
                     added.append(seconds)
                     deleted.append(change_of_rules(switch, "rule_del", f"priority=5,{match}")[0])
                 print(f"{what}: in force: {text(added)}; and deleted: {text(deleted)}", flush=True)
+            added, deleted = [], []
+            for _ in range(ROUNDS):
+                added.append(change_that_forwards(switch, "rule_add", f"priority=5,{FORWARDS},actions=output:vm2"))
+                deleted.append(change_that_forwards(switch, "rule_del", f"priority=5,{FORWARDS}"))
+            print(f"a rule that forwards and has flows read less: {told(added)}\n… deleted: {told(deleted)}", flush=True)
             flushes = []
             for _ in range(ROUNDS):
                 all_flows(switch)

@@ -10,7 +10,7 @@ import statistics
 import report
 from report import CONTENDERS, of, ratio
 from run import Run
-from work import Work
+from work import HOST_RULES, READS_ADDRESSES, Work
 
 COLOURS = {"Sluice": "#0a7d6c", "OVS-DPDK": "#c2571a", "testpmd": "#6b7280"}
 GREY = "#8a8f98"
@@ -79,7 +79,7 @@ def ratios(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
 
 
 def flows(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
-    """Cycles a packet by the number of flows, both logarithmic."""
+    """Cycles a packet by the number of flows, both logarithmic; a line for each form of the rules."""
     points = [work for work in works if work.on_flow_plot]
     if len(points) < 2:
         path.unlink(missing_ok=True)
@@ -87,8 +87,9 @@ def flows(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
     left, right, top, bottom, width, height = 70, 40, 60, 50, 640, 380
     drawing = Drawing(width, height, "Busy cycles a packet by flows (64 B; medians, and each round)")
     drawing.legend(left, 44, ["Sluice", "OVS-DPDK"])
+    drawing.text(left + 190, 44, "whole lines: rules on the host part; dashed: on /32")
     most_flows = max(2 * work.flows for work in points)
-    values = [run.cycles for run in runs if run.work in {work.name for work in points} and run.contender != "testpmd"]
+    values = [run.cycles for run in runs if run.work in {work.name for work in points} and run.contender in CONTENDERS[:2]]
     low, high = 10 ** math.floor(math.log10(min(values))), 10 ** math.ceil(math.log10(max(values)))
 
     def x(count: float) -> float:
@@ -101,15 +102,16 @@ def flows(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
         drawing.line([(left, y(tick)), (width - right, y(tick))], width=0.4)
         drawing.text(left - 8, y(tick) + 4, f"{tick:,.0f}", anchor="end")
         tick *= 10
-    for work in points:
-        drawing.text(x(2 * work.flows), height - bottom + 20, f"2 × {_short(work.flows)}", anchor="middle")
+    for count in sorted({work.flows for work in points}):
+        drawing.text(x(2 * count), height - bottom + 20, f"2 × {_short(count)}", anchor="middle")
     drawing.text(width / 2, height - 8, "flows", anchor="middle")
     for contender in CONTENDERS[:2]:
-        there = [work for work in points if of(runs, work.name, contender)]
-        drawing.line([(x(2 * work.flows), y(statistics.median(of(runs, work.name, contender)))) for work in there], COLOURS[contender], 2)
-        for work in there:
-            for value in of(runs, work.name, contender):
-                drawing.dot(x(2 * work.flows), y(value), COLOURS[contender], opacity=0.7)
+        for rules, dash, radius in ((READS_ADDRESSES, "", 3.0), (HOST_RULES, "6 4", 1.5)):
+            there = [work for work in points if (not work.rules or work.rules == rules) and of(runs, work.name, contender)]
+            drawing.line([(x(2 * work.flows), y(statistics.median(of(runs, work.name, contender)))) for work in there], COLOURS[contender], 2, dash)
+            for work in there:
+                for value in of(runs, work.name, contender):
+                    drawing.dot(x(2 * work.flows), y(value), COLOURS[contender], radius, opacity=0.7)
     drawing.save(path)
 
 

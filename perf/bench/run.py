@@ -21,7 +21,7 @@ class Run:
     """One line of runs.csv."""
     work: str
     round: int
-    contender: str
+    contender: str      # or report.ONE_FLOW_BESIDE: not of this work
     cycles: float       # busy cycles a packet on the PMD's core
     per_batch: float    # packets a batch; 0: not known
     pps: float          # frames a second that reached their VMs

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 
-# A rule that both switches have to read whole IPv4 addresses for. The mask is that of the host part: OVS keeps tries
-# of address prefixes, with which it would see that a /32 rule cannot concern most packets, and not look further.
+# A rule that both switches have to read whole IPv4 addresses for. The mask is that of the host part, which is no prefix:
+# OVS keeps tries of address prefixes, with which it would see that a /32 rule cannot concern most packets, and not look further.
 READS_ADDRESSES = tuple(f"priority=10,ip,{field}=0.250.250.250/0.255.255.255,actions=drop" for field in ("nw_src", "nw_dst"))
-# The same question as operators usually put it; OVS's tries answer it for whole prefixes at once.
+# The same question as operators usually put it; OVS's tries answer it for whole prefixes at once, here by the first few
+# bits, since no VM is in 10.0.0.0/8: the form that is best for OVS.
 HOST_RULES = ("priority=10,ip,nw_src=10.250.250.250,actions=drop", "priority=10,ip,nw_dst=10.250.250.250,actions=drop")
 
 
@@ -20,7 +21,7 @@ class Work:
     title: str                      # in the table
     target: float | None = None     # Sluice / OVS at most
     below_testpmd: bool = False     # and fewer cycles than testpmd
-    own_target: float = 0.0         # and at most so many times Sluice's own cost of one flow
+    own_target: float = 0.0         # and at most so many times Sluice's own cost of one flow, measured beside it
     size: str = "64"                # bytes without FCS, or imix
     tso: int = 0                    # bytes of TSO frames, in place of size
     vms: int = 2
@@ -49,7 +50,8 @@ class Work:
 
     @property
     def on_flow_plot(self) -> bool:
-        return self.name == "64" or (self.rules == READS_ADDRESSES and self.ovs_flow_limit)
+        """As a point of the line of its rules; a single flow without rules is where both lines begin."""
+        return self.name == "64" or (self.rules in (READS_ADDRESSES, HOST_RULES) and self.ovs_flow_limit)
 
     @property
     def has_device(self) -> bool:
@@ -75,7 +77,11 @@ WORKS = (
     Work("flows-100k-limit", "… with OVS's flow-limit as it is by default", flows=100_000, rules=READS_ADDRESSES, ovs=f"{MASKED}; flow-limit as it is",
          ovs_flow_limit=False, testpmd=False, warm_up=3, quick=False),
     Work("flows-500k", "2 × 500,000", own_target=2.0, flows=500_000, rules=READS_ADDRESSES, ovs=MASKED, warm_up=8, quick=False),
+    Work("flows-1k-tries", "64 B, 2 × 1,000 flows, the rules on /32", flows=1_000, rules=HOST_RULES, ovs=f"{MASKED}, emc-insert-inv-prob=10",
+         ovs_config=QUICK_EMC, testpmd=False, quick=False),
     Work("flows-10k-tries", "2 × 10,000, the rules on /32", flows=10_000, rules=HOST_RULES, ovs=MASKED, testpmd=False, warm_up=1, quick=False),
+    Work("flows-100k-tries", "2 × 100,000, the rules on /32", flows=100_000, rules=HOST_RULES, ovs=MASKED, testpmd=False, warm_up=3, quick=False),
+    Work("flows-500k-tries", "2 × 500,000, the rules on /32", flows=500_000, rules=HOST_RULES, ovs=MASKED, testpmd=False, warm_up=8, quick=False),
     Work("tso", "64 KB TSO frames", 0.70, tso=65_000, ovs="normal, userspace-tso-enable", vms_listen=True),
     Work("mesh", "4 VMs, each to each, 64 B", 0.55, vms=4, pattern="each", testpmd=False),
     Work("flood", "flood to 8 ports", 0.60, vms=9, pattern="flood", testpmd=False),

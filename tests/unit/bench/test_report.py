@@ -1,0 +1,56 @@
+"""What the comparison's tables and plots say of runs, of runs that are made up here."""
+
+import pathlib
+import sys
+
+PROJECT = pathlib.Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(PROJECT / "perf" / "bench"), str(PROJECT / "tests" / "vm")]
+
+import figures  # noqa: E402
+import plot  # noqa: E402
+import report  # noqa: E402
+from figures import NewFlows  # noqa: E402
+from run import Run  # noqa: E402
+from work import HOST_RULES, READS_ADDRESSES, WORKS  # noqa: E402
+
+MANY = next(work for work in WORKS if work.own_target)
+
+
+def a_run(work="64", number=1, contender="Sluice", cycles=100.0, busy=0.99, limit="switch"):
+    return Run(work, number, contender, cycles, 32, 1.46e6, 0.7e9, 0.0, busy, limit, 70.0)
+
+
+def test_a_rate_says_how_busy_the_pmd_was_unless_it_was_so_all_the_time():
+    def rate(**how):
+        return report._rate([a_run(**how)], "64", "Sluice")
+    assert rate(busy=0.69) == "1.46, 0.7 (PMD busy 69%)"
+    assert rate(busy=0.69, limit="generator") == "1.46, 0.7 (generator; PMD busy 69%)"
+    assert rate(busy=0.95) == "1.46, 0.7"
+
+
+def test_many_flows_are_compared_with_one_flow_of_the_same_round():
+    runs = []
+    for number, (many, one) in enumerate([(300, 100), (150, 100), (180, 100)], 1):
+        runs += [a_run(MANY.name, number, cycles=many), a_run(MANY.name, number, "OVS-DPDK", 1000), a_run(MANY.name, number, report.ONE_FLOW_BESIDE, one)]
+    assert "(is 1.80, 1.50–3.00): met" in report._verdict(MANY, runs)[1]
+
+
+def test_each_number_of_flows_has_both_forms_of_the_rules_and_the_plot_both_lines(tmp_path):
+    def counts(rules):
+        return [work.flows for work in WORKS if work.rules == rules and work.on_flow_plot]
+    assert counts(HOST_RULES) == counts(READS_ADDRESSES) == [1_000, 10_000, 100_000, 500_000]
+    runs = [a_run(work.name, 1, contender, 150.0) for work in WORKS for contender in ("Sluice", "OVS-DPDK")]
+    plot.flows(tmp_path / "flows.svg", list(WORKS), runs)
+    lines = [line for line in (tmp_path / "flows.svg").read_text().splitlines() if line.startswith("<polyline") and 'stroke-width="2"' in line]
+    assert len(lines) == 4 and sum("dasharray" in line for line in lines) == 2
+
+
+def test_new_flows_are_judged_beside_the_share_of_capacity_that_was_offered(monkeypatch):
+    def judged(*shares):
+        runs = iter([share for share in shares for _ in figures.BOTH])
+        monkeypatch.setattr(figures, "_new_flows_once", lambda *_: NewFlows(next(runs), 0.005, 0.001, 0.7, 0.0, 3e5, 3e5, 0.0, 0.0, 600_000))
+        return figures.new_flows({kind.name: 16e6 for kind in figures.BOTH}, len(shares), 30.0)
+    rows = judged(0.33, 0.31, 0.35)
+    assert rows[0][1] == "under 1 % at half of capacity (it was 33%: all that the VMs could offer): met"
+    assert rows[1][2] == "33% (31%–35%) of capacity"
+    assert judged(0.5)[0][1] == "under 1 % at half of capacity: met"
