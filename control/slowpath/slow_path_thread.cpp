@@ -22,6 +22,7 @@ SlowPathThread::SlowPathThread(std::unique_ptr<SlowPath> slow_path, Clock clock,
 
 SlowPathThread::~SlowPathThread() {
   stop_.store(true, std::memory_order_relaxed);  // nothing is published by it
+  go_on();
   doorbell_.ring();
   thread_.join();
   run_tasks();
@@ -32,6 +33,24 @@ void SlowPathThread::post(Task task) {
   tasks_.push_back(std::move(task));
   has_tasks_.store(true, std::memory_order_relaxed);  // the mutex orders the tasks themselves
   doorbell_.ring();
+}
+
+void SlowPathThread::ask_to_rest() {
+  shall_rest_.store(true, std::memory_order_relaxed);
+  doorbell_.ring();
+}
+
+void SlowPathThread::rest() {
+  ask_to_rest();
+  // acquire: all that it has done.
+  rests_.wait(false, std::memory_order_acquire);
+}
+
+void SlowPathThread::go_on() {
+  // release: what has become of the ports meanwhile.
+  shall_rest_.store(false, std::memory_order_release);
+  shall_rest_.notify_one();
+  rests_.wait(true, std::memory_order_relaxed);  // whoever asks it to rest next is not to find that it still does
 }
 
 pid_t SlowPathThread::kernel_id() const {
@@ -45,17 +64,29 @@ void SlowPathThread::run() {
   kernel_id_.notify_all();
   unsigned idle_rounds = 0;
   while (!stop_.load(std::memory_order_relaxed)) {
+    if (shall_rest_.load(std::memory_order_relaxed)) {
+      rest_until_told();
+      continue;
+    }
     const bool tasks = run_tasks();
     idle_rounds = slow_path_->run_once(clock_()) || tasks ? 0 : idle_rounds + 1;
-    if (idle_rounds != 0) rest(idle_rounds);
+    if (idle_rounds != 0) nap(idle_rounds);
   }
 }
 
-void SlowPathThread::rest(unsigned idle_rounds) {
+void SlowPathThread::rest_until_told() {
+  rests_.store(true, std::memory_order_release);
+  rests_.notify_one();
+  shall_rest_.wait(true, std::memory_order_acquire);
+  rests_.store(false, std::memory_order_relaxed);
+  rests_.notify_one();
+}
+
+void SlowPathThread::nap(unsigned idle_rounds) {
   if (idle_rounds <= kShortSleeps) return std::this_thread::sleep_for(kShortSleep);
   doorbell_.about_to_wait();
   const bool called = has_tasks_.load(std::memory_order_relaxed) || stop_.load(std::memory_order_relaxed) ||
-                      slow_path_->upcalls_waiting() != 0;
+                      shall_rest_.load(std::memory_order_relaxed) || slow_path_->upcalls_waiting() != 0;
   doorbell_.wait(called ? std::chrono::nanoseconds(0) : kLongSleep);
 }
 

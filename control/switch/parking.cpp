@@ -47,13 +47,17 @@ void Switch::park() {
   for (PortQueues& port : ports) port.rx.clear();
   impl_->pmds.use(ports);
   impl_->drain();
+  // Other rounds would age and learn addresses in the memory that the next worker does that in.
+  impl_->slow_path->ask_to_rest();
   impl_->pmds.rest_threads();
   for (SwitchPort& port : impl_->ports.all()) {
     if (port.port != nullptr) port.port->leave();
   }
+  impl_->slow_path->rest();
 }
 
 void Switch::unpark() {
+  impl_->slow_path->go_on();
   // Devices were closed before, and PMDs rest: whoever still has a buffer has forgotten it.
   if (!impl_->some_wait()) impl_->port_pools.discard_retired();
   for (SwitchPort& port : impl_->ports.all()) {
