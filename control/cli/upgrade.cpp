@@ -20,8 +20,9 @@ struct Options {
   std::uint64_t seconds = 30;
 };
 
-/// What hand-over and proof may take beyond the time that the new version has to make itself ready.
-constexpr std::chrono::seconds kMargin{10};
+/// What devices, which are closed and opened again, hand-over and proof may take beyond the time that the new version
+/// has to make itself ready; see keeper/keeper_upgrade.cpp.
+constexpr std::chrono::seconds kMargin{80};
 
 int upgrade(const Options& options) {
   auto client = RpcClient::connect(options.socket);

@@ -26,7 +26,8 @@ namespace {
 /// For steps that take milliseconds where all is well. Nothing moves meanwhile.
 constexpr milliseconds kParkPatience{1000};
 constexpr milliseconds kTakeUpPatience{1000};
-/// For a worker to close or to open its devices, which some take seconds for. Guests are served meanwhile.
+/// For the old one to close its devices, which some take seconds for. Guests are served meanwhile. To open them, the
+/// new one has as long as after a crash: it has guests by then, who would have to wait for yet another.
 constexpr milliseconds kDevicePatience{10'000};
 
 }  // namespace
@@ -91,7 +92,7 @@ void Keeper::handed_over() {
 void Keeper::upgrade_has_taken_up() {
   if (stage_ != Stage::taking_up) return;
   pause_ = Clock::now() - pause_begin_;
-  arm(stage_timer_, kDevicePatience, &Keeper::overdue);
+  arm(stage_timer_, options_.start_patience, &Keeper::overdue);
 }
 
 /// A step has taken too long.
@@ -106,7 +107,9 @@ void Keeper::overdue() {
       if (active_ == nullptr) return;
       active_->why = "it did not hand over in time";
       return active_->process.signal(SIGKILL);
-    case Stage::taking_up: other_->why = "it did not take up the ports in time"; return other_->process.signal(SIGKILL);
+    case Stage::taking_up:
+      other_->why = other_->taken_up ? "it did not open its devices in time" : "it did not take up the ports in time";
+      return other_->process.signal(SIGKILL);
   }
 }
 

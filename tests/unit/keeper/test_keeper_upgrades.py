@@ -19,9 +19,9 @@ until_told_to_end()
 """
 
 
-def upgraded(place: pathlib.Path, text: str):
+def upgraded(place: pathlib.Path, text: str, **more):
     script(place / "switch.yaml.next", text)
-    return Keeper(place, ASKS)
+    return Keeper(place, ASKS, **more)
 
 
 def test_an_upgrade_hands_over_and_lets_the_old_one_leave(tmp_path):
@@ -72,6 +72,12 @@ time.sleep(1.2); say(PARKING); say(HANDED_OVER); until_told_to_end()
         keeper.waits_for("worker upgraded: well\nworker leaves")
         pause = float(keeper.waits_for(r"nobody had the VMs' ports for ([\d.]+) ms")[1])
         assert pause < 1200, "that devices were closed and opened is no part of it"
+
+
+def test_a_new_one_that_has_the_ports_has_as_long_to_open_its_devices_as_one_that_follows_a_crash(tmp_path):
+    with upgraded(tmp_path, WAITS + "say(TAKEN_UP); hang()", arguments=("impatient",)) as keeper:
+        keeper.waits_for("worker upgraded: it did not open its devices in time\n")
+        assert keeper.ends() == 0
 
 
 def test_a_new_one_that_dies_when_it_has_begun_is_followed_by_the_old_version(tmp_path):
