@@ -35,7 +35,8 @@ struct RingState {
   std::uint8_t kicked = 0;   ///< SET_VRING_KICK has come: to be started as soon as all else is there
   std::uint8_t started = 0;  ///< its position is set, and PMDs work it whenever its memory is there
   std::uint8_t enabled = 0;
-  std::uint16_t reserved = 0;
+  std::uint8_t has_call = 0;  ///< an eventfd is kept for SET_VRING_CALL: without it the ring cannot go on
+  std::uint8_t has_err = 0;   ///< likewise SET_VRING_ERR
 
   friend bool operator==(const RingState&, const RingState&) = default;
 };
@@ -55,7 +56,7 @@ inline constexpr unsigned kRegionSlots = GuestMemory::kMaxRegions + kMaxTableReg
 using RegionSet = std::array<std::uint64_t, (kRegionSlots + 63) / 64>;
 
 struct alignas(4096) PortState {
-  static constexpr std::uint32_t kLayout = 3;
+  static constexpr std::uint32_t kLayout = 4;
   static constexpr std::size_t kPathSize = 112;
 
   std::uint32_t layout = 0;  ///< kLayout; 0: never used

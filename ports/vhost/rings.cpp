@@ -182,10 +182,6 @@ void Rings::reset() {
   log_.reset();
 }
 
-void Rings::keep(Heirloom kind, std::uint32_t index, const UniqueFd& fd) {
-  fd ? estate_.keep(kind, index, fd.get()) : estate_.forget(kind, index);
-}
-
 // ---- taking up what a process before us has left ----
 
 Rings::Result Rings::prepare(Memory memory, Log log) {
@@ -204,6 +200,9 @@ Rings::Result Rings::prepare(Memory memory, Log log) {
       if (!*fd) continue;
       if (auto taken = take_eventfd(fd->get()); !taken) return ring_error(i, taken.error());
     }
+    // A driver would wait for good for what it is no more told.
+    if (state.has_call != 0 && !ring.call) return ring_error(i, "its call eventfd was not kept");
+    if (state.has_err != 0 && !ring.err) return ring_error(i, "its error eventfd was not kept");
     if (!ready(state, here())) continue;
     auto planned = plan(i, state, here(), ring.call.get(), ring.err.get());
     if (planned) ring.prepared = std::move(planned->vring);  // else its memory is away: so it was
@@ -315,7 +314,11 @@ tl::expected<std::uint32_t, std::string> Rings::get_base(const VringState& messa
 Rings::Result Rings::set_kick(std::uint32_t index, UniqueFd fd) {
   if (auto known = check_index(index); !known) return known;
   rings_[index].kick = std::move(fd);  // no PMD looks at it
-  keep(Heirloom::kick, index, rings_[index].kick);
+  if (rings_[index].kick) {
+    estate_.keep(Heirloom::kick, index, rings_[index].kick.get());
+  } else {
+    estate_.forget(Heirloom::kick, index);
+  }
   RingState next = state_.rings[index];
   if (next.started != 0) return {};
   next.kicked = 1;
@@ -324,7 +327,8 @@ Rings::Result Rings::set_kick(std::uint32_t index, UniqueFd fd) {
   return change(index, next);
 }
 
-Rings::Result Rings::replace_fd(std::uint32_t index, UniqueFd Ring::*member, Heirloom kind, UniqueFd fd) {
+Rings::Result Rings::replace_fd(std::uint32_t index, UniqueFd Ring::*member, Heirloom kind,
+                                std::uint8_t RingState::*has, UniqueFd fd) {
   if (auto known = check_index(index); !known) return known;
   Ring& ring = rings_[index];
   std::swap(ring.*member, fd);
@@ -334,19 +338,26 @@ Rings::Result Rings::replace_fd(std::uint32_t index, UniqueFd Ring::*member, Hei
       return changed;
     }
   }
-  keep(kind, index, ring.*member);
+  // At no instant does the state name a descriptor that is not kept.
+  if (ring.*member) {
+    estate_.keep(kind, index, (ring.*member).get());
+    commit(state_.rings[index].*has, std::uint8_t{1});
+  } else {
+    commit(state_.rings[index].*has, std::uint8_t{0});
+    estate_.forget(kind, index);
+  }
   return {};  // and now, when no PMD uses it any more, the fd of before is closed
 }
 
 Rings::Result Rings::set_call(std::uint32_t index, UniqueFd fd) {
-  auto replaced = replace_fd(index, &Ring::call, Heirloom::call, std::move(fd));
+  auto replaced = replace_fd(index, &Ring::call, Heirloom::call, &RingState::has_call, std::move(fd));
   // What was used before this fd was known has not been told to anybody.
   if (replaced && rings_[index].vring != nullptr) interrupt_driver(index);
   return replaced;
 }
 
 Rings::Result Rings::set_err(std::uint32_t index, UniqueFd fd) {
-  return replace_fd(index, &Ring::err, Heirloom::err, std::move(fd));
+  return replace_fd(index, &Ring::err, Heirloom::err, &RingState::has_err, std::move(fd));
 }
 
 Rings::Result Rings::set_enable(const VringState& message) {

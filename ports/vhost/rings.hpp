@@ -115,8 +115,8 @@ class Rings {
   void take_back(unsigned index);
   void take_all_back();
   [[nodiscard]] Result change(unsigned index, const RingState& next);
-  [[nodiscard]] Result replace_fd(std::uint32_t index, UniqueFd Ring::*member, Heirloom kind, UniqueFd fd);
-  void keep(Heirloom kind, std::uint32_t index, const UniqueFd& fd);
+  [[nodiscard]] Result replace_fd(std::uint32_t index, UniqueFd Ring::*member, Heirloom kind,
+                                  std::uint8_t RingState::*has, UniqueFd fd);
   void start_at(unsigned index, const RingPosition& position);
   void appear(unsigned index, Vring& vring);
   void interrupt_driver(unsigned index);

@@ -101,7 +101,8 @@ void VhostPort::activate() {
   begin_state();
   stage_ = Stage::active;
   PortState& state = estate_.state();
-  if (!readiness_ || prepared_for_ != state.generation) {
+  // Looked at again as well if a descriptor was missing, which may have been on its way then.
+  if (!readiness_ || !*readiness_ || prepared_for_ != state.generation) {
     finish_store(state);
     prepare_connection();
   }

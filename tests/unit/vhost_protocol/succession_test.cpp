@@ -1,4 +1,4 @@
-// What a port that follows another makes good of what that one, killed at some instant, has left undone.
+// What a port that follows another makes of what that one, killed at some instant, has left: undone, or not at all.
 #include "bench.hpp"
 #include "kept_estate.hpp"
 #include "ports/vhost/device.hpp"
@@ -7,6 +7,7 @@ namespace sluice::test {
 namespace {
 
 namespace feature = ports::vhost::feature;
+using ports::vhost::Heirloom;
 constexpr std::uint64_t kFeatures = feature::kProtocolFeatures | feature::kVersion1;
 
 class Succession : public Bench {
@@ -17,9 +18,69 @@ class Succession : public Bench {
     return std::move(*port);
   }
 
+  /// A front end with one ring, which has all descriptors that there are. Nobody serves it any more.
+  FrontEnd left_behind(KeptEstate& estate) {
+    const auto before = prepare(estate);
+    before->activate();
+    FrontEnd front = connect("s");
+    front.negotiate(kFeatures, ports::vhost::Device::kProtocolFeatures);
+    front.send_memory(ram_);
+    front.start_ring(ram_, 1, 256, 0, event_.get(), event_.get());
+    front.send_u64(Request::set_vring_err, 1, {event_.get()});
+    EXPECT_TRUE(front.settle());
+    before->leave();  // as good as killed
+    return front;
+  }
+
   GuestRam ram_{1U << 20U};
   const UniqueFd event_ = event();
 };
+
+TEST_F(Succession, a_connection_of_which_an_eventfd_was_lost_is_closed_and_the_log_says_why) {
+  for (const auto& [kind, name] : {std::pair(Heirloom::call, "call"), std::pair(Heirloom::err, "error")}) {
+    KeptEstate estate;
+    FrontEnd peer = left_behind(estate);
+    estate.forget(kind, 1);
+    const auto next = prepare(estate);
+    next->activate();
+    EXPECT_TRUE(peer.wait_until_closed());
+    ASSERT_FALSE(errors_.empty());
+    EXPECT_TRUE(
+        errors_.back().ends_with(std::string("ring 1: its ") + name + " eventfd was not kept; connection closed"))
+        << errors_.back();
+  }
+}
+
+TEST_F(Succession, a_ring_without_eventfds_goes_on_without) {
+  KeptEstate estate;
+  FrontEnd peer = left_behind(estate);
+  {
+    const auto before = prepare(estate);
+    before->activate();
+    for (const auto request : {Request::set_vring_call, Request::set_vring_err}) {
+      peer.send_u64(request, 1 | ports::vhost::kVringNoFdFlag);
+    }
+    EXPECT_TRUE(peer.settle());
+    before->leave();
+  }
+  EXPECT_FALSE(estate.take(Heirloom::call, 1));
+  const auto next = prepare(estate);
+  next->activate();
+  EXPECT_TRUE(peer.settle());
+  EXPECT_TRUE(errors_.empty()) << errors_.back();
+}
+
+TEST_F(Succession, an_eventfd_that_was_on_its_way_when_the_next_prepared_itself_is_there_when_it_takes_over) {
+  KeptEstate estate;
+  FrontEnd peer = left_behind(estate);
+  const UniqueFd call = estate.take(Heirloom::call, 1);
+  estate.forget(Heirloom::call, 1);
+  const auto next = prepare(estate);
+  estate.keep(Heirloom::call, 1, call.get());
+  next->activate();
+  EXPECT_TRUE(peer.settle());
+  EXPECT_TRUE(errors_.empty()) << errors_.back();
+}
 
 TEST_F(Succession, a_used_index_is_in_the_dirty_log_if_the_one_before_died_between_its_store_and_its_mark) {
   KeptEstate estate;
