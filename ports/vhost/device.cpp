@@ -146,7 +146,7 @@ Device::Result Device::dispatch(const MessageShape& shape, Message& message) {
 }
 
 void Device::reset() {
-  if (rings_.log() != nullptr) estate_.forget(Heirloom::dirty_log, 0);
+  if (state_.log != 0) estate_.forget(Heirloom::dirty_log, state_.log - 1);
   rings_.reset();
   slots_.clear();
   clear_connection(state_);
@@ -167,18 +167,31 @@ Device::Done Device::prepare() {
   if (!memory) return tl::unexpected(memory.error());
   memory->notify_when_lost(options_.alarm_eventfd);
   numa_node_ = static_cast<int>(state_.node) - 1;
-  Rings::Log log;
-  if (state_.log_size != 0) {
-    auto mapped = DirtyLog::map(estate_.take(Heirloom::dirty_log, 0).release(), state_.log_offset, state_.log_size);
-    if (!mapped) return tl::unexpected(mapped.error());
-    log = std::move(*mapped);
-    log->notify_when_lost(options_.alarm_eventfd);
+  auto log = resume_log();
+  if (!log) return tl::unexpected(log.error());
+  return rings_.prepare(std::make_shared<const GuestMemory>(std::move(*memory)), std::move(*log));
+}
+
+tl::expected<Rings::Log, std::string> Device::resume_log() {
+  if (state_.log == 0) return Rings::Log();
+  const unsigned slot = (state_.log - 1) % kLogSlots;
+  UniqueFd fd = estate_.take(Heirloom::dirty_log, slot);
+  if (!fd) return tl::unexpected<std::string>("the descriptor of the dirty log was not kept");
+  auto log = DirtyLog::map(fd.release(), state_.logs[slot].offset, state_.logs[slot].size);
+  if (log) (*log)->notify_when_lost(options_.alarm_eventfd);
+  return log;
+}
+
+/// What a predecessor kept for a change of logs that it did not live to make, or had made.
+void Device::forget_stray_logs() {
+  for (unsigned slot = 0; slot < kLogSlots; ++slot) {
+    if (state_.log != slot + 1 && estate_.take(Heirloom::dirty_log, slot)) estate_.forget(Heirloom::dirty_log, slot);
   }
-  return rings_.prepare(std::make_shared<const GuestMemory>(std::move(*memory)), std::move(log));
 }
 
 Device::Done Device::take_over() {
   slots_.forget_strays();
+  forget_stray_logs();
   if (Done published = rings_.publish_prepared(); !published) return published;
   state_.node = static_cast<std::uint32_t>(numa_node_ + 1);
   if (queues_have_changed()) tell_queues_changed();
@@ -277,11 +290,14 @@ Device::Done Device::set_log_base(Message& message) {
   if (Done moved = rings_.move_to(rings_.memory(), *log, state_.features, Rings::Uncovered::refuse); !moved) {
     return moved;
   }
-  // In between there is no log, as far as a successor knows; it handles this message again before it writes anything.
-  commit(state_.log_size, std::uint64_t{0});
-  estate_.keep(Heirloom::dirty_log, 0, (*log)->fd());
-  state_.log_offset = description.offset;
-  commit(state_.log_size, description.size);
+  // A successor writes to rings before it handles this message again, and finds the log of before or this one: the
+  // front end looks at both.
+  const unsigned before = state_.log;
+  const unsigned slot = before == 1 ? 1 : 0;
+  state_.logs[slot] = description;
+  estate_.keep(Heirloom::dirty_log, slot, (*log)->fd());
+  commit(state_.log, slot + 1);
+  if (before != 0) estate_.forget(Heirloom::dirty_log, before - 1);
   return {};
 }
 

@@ -120,6 +120,8 @@ class Device {
   Done rem_mem_reg(Message& message);
   Done use_memory(GuestMemory memory, Rings::Uncovered uncovered);
   Done set_log_base(Message& message);
+  [[nodiscard]] tl::expected<Rings::Log, std::string> resume_log();
+  void forget_stray_logs();
   Done set_log_fd(Message& message);
   Result get_vring_base(const VringState& message);
   Done set_vring_fd(Request request, Message& message);

@@ -13,8 +13,8 @@
 
 namespace sluice::ports::vhost {
 
-/// A descriptor of a port. `index` tells memory regions (a slot of PortState::regions) and rings apart; 0 for the
-/// others.
+/// A descriptor of a port. `index` tells memory regions (a slot of PortState::regions), dirty logs (of PortState::logs)
+/// and rings apart; 0 for the others.
 enum class Heirloom : std::uint8_t { listener, connection, memory, dirty_log, kick, call, err };
 
 class Estate {

@@ -27,7 +27,8 @@ void clear_connection(PortState& state) {
   }
   state.tables = {};
   state.features = state.protocol_features = 0;
-  state.log_size = state.log_offset = 0;
+  state.log = 0;
+  state.logs = {};
   state.mtu = state.status = state.table = state.node = 0;
 }
 

@@ -51,12 +51,15 @@ enum class Phase : std::uint32_t {
   closing,
 };
 
+/// Where a dirty log may be kept: the one that counts, and the next while logs are changed.
+inline constexpr unsigned kLogSlots = 2;
+
 /// Regions that are there, one bit for each slot.
 inline constexpr unsigned kRegionSlots = GuestMemory::kMaxRegions + kMaxTableRegions;
 using RegionSet = std::array<std::uint64_t, (kRegionSlots + 63) / 64>;
 
 struct alignas(4096) PortState {
-  static constexpr std::uint32_t kLayout = 4;
+  static constexpr std::uint32_t kLayout = 5;
   static constexpr std::size_t kPathSize = 112;
 
   std::uint32_t layout = 0;  ///< kLayout; 0: never used
@@ -75,14 +78,13 @@ struct alignas(4096) PortState {
   // The connection: what was negotiated, and the memory.
   std::uint64_t features = 0;
   std::uint64_t protocol_features = 0;
-  std::uint64_t log_size = 0;  ///< 0: no log
-  std::uint64_t log_offset = 0;
+  std::array<LogDescription, kLogSlots> logs{};
   std::uint32_t mtu = 0;     ///< of NET_SET_MTU; 0: none
   std::uint32_t status = 0;  ///< of SET_STATUS, 8 bits
   std::uint32_t table = 0;   ///< which of `tables` counts, 0 or 1
   std::uint32_t staged = 0;  ///< 1 + index of the ring that is to become `next`; 0: none
   std::uint32_t node = 0;    ///< 1 + the NUMA node that the memory is on; 0: not known
-  std::uint32_t unused = 0;
+  std::uint32_t log = 0;     ///< 1 + which of `logs` counts; 0: none
   RingState next;
   std::array<RegionSet, 2> tables{};
   std::array<MemoryRegion, kRegionSlots> regions{};

@@ -28,7 +28,7 @@ void forget_connection(Estate& estate) {
     for (const Heirloom kind : {Heirloom::kick, Heirloom::call, Heirloom::err}) forget(kind, i);
   }
   for (unsigned slot = 0; slot < kRegionSlots; ++slot) forget(Heirloom::memory, slot);
-  forget(Heirloom::dirty_log, 0);
+  for (unsigned slot = 0; slot < kLogSlots; ++slot) forget(Heirloom::dirty_log, slot);
   forget(Heirloom::connection, 0);
 }
 

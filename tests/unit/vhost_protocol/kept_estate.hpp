@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <functional>
 #include <map>
 #include <utility>
 
@@ -17,12 +18,23 @@ class KeptEstate final : public ports::vhost::Estate {
  public:
   using Heirloom = ports::vhost::Heirloom;
   [[nodiscard]] ports::vhost::PortState& state() override { return local_.state(); }
-  void keep(Heirloom kind, unsigned index, int fd) override { kept_[{kind, index}] = duplicate(fd); }
-  void forget(Heirloom kind, unsigned index) override { kept_.erase({kind, index}); }
+  void keep(Heirloom kind, unsigned index, int fd) override {
+    on_change();
+    kept_[{kind, index}] = duplicate(fd);
+    on_change();
+  }
+  void forget(Heirloom kind, unsigned index) override {
+    on_change();
+    kept_.erase({kind, index});
+    on_change();
+  }
   [[nodiscard]] UniqueFd take(Heirloom kind, unsigned index) override {
     const auto found = kept_.find({kind, index});
     return found == kept_.end() ? UniqueFd() : duplicate(found->second.get());
   }
+
+  /// At instants at which a port may die: before and after each change of what is kept.
+  std::function<void()> on_change = [] {};
 
  private:
   static UniqueFd duplicate(int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }

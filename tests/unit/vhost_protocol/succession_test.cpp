@@ -111,5 +111,62 @@ TEST_F(Succession, a_used_index_is_in_the_dirty_log_if_the_one_before_died_betwe
   EXPECT_EQ(log.data()[1], 1U << 1U);
 }
 
+TEST_F(Succession, there_is_a_log_at_each_instant_of_a_change_of_logs) {
+  KeptEstate estate;
+  FrontEnd peer = left_behind(estate);
+  {
+    const auto port = prepare(estate);
+    port->activate();
+    peer.send_u64(Request::set_features, kFeatures | feature::kLogAll);
+    unsigned looks = 0;
+    for (unsigned i = 0; i < 3; ++i) {
+      GuestRam log(4096 * (i + 1));
+      peer.send(Request::set_log_base, ports::vhost::LogDescription{4096 * (i + 1), 0}, {log.fd()});
+      EXPECT_EQ(peer.receive(), 0U);
+      estate.on_change = [&] {  // as of the second
+        ++looks;
+        ports::vhost::Device next({.queue_pairs = 2}, {[] {}, {}, {}, {}}, estate);
+        EXPECT_TRUE(next.prepare());
+        EXPECT_NE(next.rings().log(), nullptr);
+      };
+    }
+    EXPECT_EQ(looks, 8U) << "two changes of what is kept, twice";
+    estate.on_change = [] {};
+    port->leave();
+  }
+  const auto is_kept = [&](unsigned slot) { return static_cast<bool>(estate.take(Heirloom::dirty_log, slot)); };
+  ASSERT_TRUE(is_kept(0));
+  EXPECT_FALSE(is_kept(1));
+  estate.keep(Heirloom::dirty_log, 1, ram_.fd());  // of a change that was cut short
+  {
+    const auto next = prepare(estate);
+    next->activate();
+    EXPECT_TRUE(peer.settle());
+    EXPECT_TRUE(is_kept(0));
+    EXPECT_FALSE(is_kept(1));
+  }
+  EXPECT_FALSE(is_kept(0)) << "it has ended in order";
+  EXPECT_TRUE(errors_.empty()) << errors_.back();
+}
+
+TEST_F(Succession, a_connection_whose_dirty_log_was_lost_is_closed_and_the_log_says_why) {
+  KeptEstate estate;
+  FrontEnd peer = left_behind(estate);
+  {
+    const auto port = prepare(estate);
+    port->activate();
+    GuestRam log(4096);
+    peer.send(Request::set_log_base, ports::vhost::LogDescription{4096, 0}, {log.fd()});
+    EXPECT_EQ(peer.receive(), 0U);
+    port->leave();
+  }
+  estate.forget(Heirloom::dirty_log, 0);
+  const auto next = prepare(estate);
+  next->activate();
+  EXPECT_TRUE(peer.wait_until_closed());
+  ASSERT_FALSE(errors_.empty());
+  EXPECT_TRUE(errors_.back().ends_with("the descriptor of the dirty log was not kept; connection closed"));
+}
+
 }  // namespace
 }  // namespace sluice::test
