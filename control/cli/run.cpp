@@ -75,7 +75,7 @@ struct Legacy {
   Keepsakes kept;
 };
 
-Expected<Legacy> legacy(const ServiceManager& manager, ServiceManager::Found found) {
+Expected<Legacy> legacy(ServiceManager& manager, ServiceManager::Found found) {
   if (found.state) {
     auto shared = SharedMemory::map(found.state.get());
     if (shared) return Legacy{std::move(found.state), std::move(*shared), std::move(found.kept)};

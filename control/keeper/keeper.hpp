@@ -1,6 +1,6 @@
 // Keeper: what `sluice run` is: it starts the worker that is the switch, holds what must outlive it, and starts another
-// when it dies. One thread, one event loop; no DPDK, no packet, nothing of what guests send. It waits for a service
-// manager that does not read, 0.1 s a message, and at its end for what workers had; for nothing else.
+// when it dies. One thread, one event loop; no DPDK, no packet, nothing of what guests send. It waits for nothing, but
+// at its end for what workers had.
 //
 // At a time there are at most two workers: the active one, which has the ports, and another, which stands by, is to
 // become the active one in an upgrade (keeper_upgrade.cpp), or has been followed and is about to leave.
@@ -146,6 +146,7 @@ class Keeper {
   const Scheduling ordinary_ = Scheduling::of(0);  ///< what workers are, but in a hurry
   ports::EventLoop loop_;
   ServiceManager& manager_;
+  const ServiceManager::Retries retries_{manager_, loop_};
   Options options_;
   Version version_;  ///< what a worker that dies is followed by
   ports::UniqueFd state_;

@@ -4,17 +4,19 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "control/keeper/passed_fd.hpp"
@@ -26,6 +28,10 @@ namespace {
 constexpr int kFirstPassed = 3;
 constexpr std::string_view kStateName = "state";
 constexpr std::string_view kConfigName = "config";
+
+/// How often what waits is tried again; how long at the end.
+constexpr std::chrono::milliseconds kRetry{10};
+constexpr std::chrono::milliseconds kLastPatience{1000};
 
 template <typename T>
 std::optional<T> number(std::string_view text) {
@@ -93,72 +99,124 @@ ServiceManager::ServiceManager() : address_(take_variable("NOTIFY_SOCKET")) {
     }
   }
   if (address_.empty()) return;
-  socket_ = ports::UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  // A service manager that does not read must not hold us up for long.
-  const timeval patience{.tv_sec = 0, .tv_usec = 100'000};
-  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  socket_ = ports::UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
-void ServiceManager::ready() const { say("READY=1\nSTATUS=Switching"); }
+ServiceManager::~ServiceManager() {
+  const auto deadline = std::chrono::steady_clock::now() + kLastPatience;
+  while (!flush() && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(kRetry);
+  if (!waiting_.empty()) {
+    spdlog::warn("the service manager at '{}' does not read: {} messages are lost", address_, waiting_.size());
+  }
+}
 
-void ServiceManager::reloading() const {
+void ServiceManager::use(ports::EventLoop* loop) {
+  if (loop_ != nullptr) loop_->cancel(std::exchange(retry_, 0));
+  loop_ = loop;
+  if (!waiting_.empty()) try_later();
+}
+
+void ServiceManager::ready() { say("READY=1\nSTATUS=Switching"); }
+
+void ServiceManager::reloading() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   say(fmt::format("RELOADING=1\nSTATUS=Upgrading\nMONOTONIC_USEC={}", now.tv_sec * 1'000'000 + now.tv_nsec / 1000));
 }
 
-void ServiceManager::stopping() const { say("STOPPING=1\nSTATUS=Stopping"); }
+void ServiceManager::stopping() { say("STOPPING=1\nSTATUS=Stopping"); }
 
-void ServiceManager::forget_all(const Keepsakes& kept) const {
-  for (const auto& [place, fd] : kept.all()) say("FDSTOREREMOVE=1\nFDNAME=" + name_of(place));
-  say(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", kStateName));
+void ServiceManager::alive() {
+  constexpr const char* kAlive = "WATCHDOG=1";
+  // Once, however long nobody reads.
+  if (std::ranges::find(waiting_, kAlive, &Notice::text) == waiting_.end()) say(kAlive);
 }
 
-void ServiceManager::store(const Message& m, int fd, const Keepsakes& kept) const {
+void ServiceManager::forget_all(const Keepsakes& kept) {
+  for (const auto& [place, fd] : kept.all()) remove(name_of(place));
+  remove(kStateName);
+}
+
+void ServiceManager::store(const Message& m, int fd, const Keepsakes& kept) {
   if (!socket_) return;
-  const auto remove = [this](const KeptPlace& place) { say("FDSTOREREMOVE=1\nFDNAME=" + name_of(place)); };
   const KeptPlace place{m.slot, m.kind, m.index};
   if (m.saying == Saying::forget_slot) {
     for (const auto& [other, other_fd] : kept.all()) {
-      if (other.slot == m.slot) remove(other);
+      if (other.slot == m.slot) remove(name_of(other));
     }
     return;
   }
-  if (kept.find(place) >= 0) remove(place);
+  if (kept.find(place) >= 0) remove(name_of(place));
   if (m.saying != Saying::keep || fd < 0) return;
   if (const auto enveloped = envelope(m, fd)) {
     // FDPOLL=0: it would take away what has hung up, and nobody is at the envelope's other end.
-    say("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name_of(place), enveloped.get());
+    const std::string name = name_of(place);
+    say("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, name, enveloped.get());
   } else {
     spdlog::warn("the service manager was not given '{}': {}", name_of(place), std::strerror(errno));
   }
 }
 
-void ServiceManager::store_state(int fd) const { say(fmt::format("FDSTORE=1\nFDNAME={}", kStateName), fd); }
+void ServiceManager::store_state(int fd) { say(fmt::format("FDSTORE=1\nFDNAME={}", kStateName), kStateName, fd); }
 
-void ServiceManager::store_config(int fd) const {
-  say(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", kConfigName));
-  say(fmt::format("FDSTORE=1\nFDNAME={}", kConfigName), fd);
+void ServiceManager::store_config(int fd) {
+  remove(kConfigName);
+  say(fmt::format("FDSTORE=1\nFDNAME={}", kConfigName), kConfigName, fd);
 }
 
-void ServiceManager::say(std::string_view text, int fd) const {
+/// Whatever waits to be said of it is said no more.
+void ServiceManager::remove(std::string_view name) {
+  std::erase_if(waiting_, [name](const Notice& notice) { return notice.name == name; });
+  say(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name), name);
+}
+
+void ServiceManager::say(std::string text, std::string_view name, int fd) {
   if (!socket_) return;
+  Notice notice{std::move(text), std::string(name), {}};
+  if (waiting_.empty() && send(notice, fd)) return;
+  if (fd >= 0) notice.fd = ports::UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (fd >= 0 && !notice.fd) return not_told(notice);
+  waiting_.push_back(std::move(notice));
+  try_later();
+}
+
+/// Whether all of it has been taken.
+bool ServiceManager::flush() {
+  while (!waiting_.empty() && send(waiting_.front(), waiting_.front().fd.get())) waiting_.pop_front();
+  return waiting_.empty();
+}
+
+void ServiceManager::try_later() {
+  if (loop_ == nullptr || retry_ != 0) return;
+  retry_ = loop_->after(kRetry, [this] {
+    retry_ = 0;
+    if (!flush()) try_later();
+  });
+}
+
+/// Whether there is nothing more to do for it: false if it is to be tried again.
+bool ServiceManager::send(const Notice& notice, int fd) const {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (address_.size() >= sizeof address.sun_path) return;
+  if (address_.size() >= sizeof address.sun_path) return true;
   address_.copy(address.sun_path, address_.size());
   if (address.sun_path[0] == '@') address.sun_path[0] = '\0';  // in the abstract namespace
-  iovec part{const_cast<char*>(text.data()), text.size()};
+  iovec part{const_cast<char*>(notice.text.data()), notice.text.size()};
   msghdr packet{};
   packet.msg_name = &address;
   packet.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
   packet.msg_iov = &part;
   packet.msg_iovlen = 1;
   const PassedFd passed(packet, fd);
-  if (::sendmsg(socket_.get(), &packet, MSG_NOSIGNAL) < 0) {
-    spdlog::warn("the service manager at '{}' was not told '{}': {}", address_, text.substr(0, text.find('\n')),
-                 std::strerror(errno));
-  }
+  if (::sendmsg(socket_.get(), &packet, MSG_NOSIGNAL) >= 0) return true;
+  if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ETOOMANYREFS) return false;
+  not_told(notice);
+  return true;
+}
+
+void ServiceManager::not_told(const Notice& notice) const {
+  spdlog::warn("the service manager at '{}' was not told '{}': {}", address_,
+               std::string_view(notice.text).substr(0, notice.text.find('\n')), std::strerror(errno));
 }
 
 }  // namespace sluice::control
