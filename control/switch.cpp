@@ -51,6 +51,8 @@ Switch::Impl::~Impl() {
   *alive = false;
   pmds.end_threads();
   slow_path.reset();
+  // Devices may take their time to close. Nobody who stood still has come as far as this.
+  link.heartbeat().long_work.store(1, std::memory_order_relaxed);
   // Ports after the threads that use their queues.
 }
 

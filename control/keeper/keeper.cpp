@@ -26,8 +26,8 @@ namespace {
 constexpr unsigned kLooks = 8;
 /// For a hung worker to log its threads' stacks.
 constexpr milliseconds kStackPatience{200};
-/// For a worker that is told to stop to end. It takes a few tens of milliseconds, and seconds on a machine that has
-/// more to do than it can; one that is killed leaves its sockets behind.
+/// For a worker that is told to stop to end, and moves. It takes a few tens of milliseconds, and seconds where devices
+/// take their time to close; one that is killed leaves its sockets behind. One that hangs is killed as ever.
 constexpr milliseconds kStopPatience{10'000};
 /// For a worker that has been told to go to take up guests, who wait. It takes milliseconds; more than in an upgrade,
 /// since there is nothing to go back to.
@@ -335,7 +335,7 @@ void Keeper::stop(unsigned signal) {
   // One that has no ports yet, or is parked, has nothing to hand over.
   const bool works = active_->going && stage_ != Stage::taking_up;
   command(*active_, !options_.leaves_all ? Saying::stop : works ? Saying::hand_over : Saying::leave);
-  kill_timer_ = loop_.after(kStopPatience, [this] {
+  loop_.after(kStopPatience, [this] {
     if (active_ == nullptr) return;
     active_->why = "it did not end when told to";
     active_->process.signal(SIGKILL);

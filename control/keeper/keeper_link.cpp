@@ -12,6 +12,26 @@ namespace sluice::control {
 using ports::UniqueFd;
 using ports::vhost::Heirloom;
 
+namespace {
+
+/// Of whoever had it before: another number of PMDs, work that takes long.
+void reset(Heartbeat& heartbeat) {
+  // relaxed: each is a number for itself, and nobody looks at them before we say that we run.
+  const auto clear = [](auto& word) { word.store(0, std::memory_order_relaxed); };
+  for (Heartbeat::Pmd& pmd : heartbeat.pmds) {
+    clear(pmd.thread);
+    clear(pmd.loop);
+  }
+  clear(heartbeat.control);
+  clear(heartbeat.control_thread);
+  clear(heartbeat.standby);
+  clear(heartbeat.hang_timeout_ms);
+  clear(heartbeat.idle_sleep_ms);
+  clear(heartbeat.long_work);
+}
+
+}  // namespace
+
 class KeeperLink::SlotEstate final : public ports::vhost::Estate {
  public:
   SlotEstate(KeeperLink& link, unsigned slot) : link_(link), slot_(slot) {}
@@ -41,7 +61,9 @@ Expected<std::unique_ptr<KeeperLink>> KeeperLink::alone() {
 }
 
 KeeperLink::KeeperLink(UniqueFd socket, SharedMemory shared, unsigned heartbeat)
-    : socket_(std::move(socket)), shared_(std::move(shared)), heartbeat_(heartbeat), slots_(shared_) {}
+    : socket_(std::move(socket)), shared_(std::move(shared)), heartbeat_(heartbeat), slots_(shared_) {
+  reset(this->heartbeat());
+}
 
 KeeperLink::~KeeperLink() = default;
 

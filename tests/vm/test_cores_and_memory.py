@@ -1,11 +1,13 @@
 """Where the switch's PMDs run, which queues they poll, and what its memory is made of: as the configuration says."""
 
+import json
 import re
 import subprocess
 
 import pytest
 
 import hugepages
+from process import wait_until
 from switch import BINARY, Switch, vhost_port
 from testpmd import HUGEPAGES, TestpmdVm, VirtioUser
 
@@ -62,3 +64,20 @@ def test_without_hugepages_to_be_had_the_switch_says_what_would_help(place):
     run = subprocess.run([BINARY, "run", file, "--socket", place / "control.sock"], capture_output=True, text=True, timeout=60)
     assert run.returncode == 1
     assert "hugepages" in run.stderr and "/proc/sys/vm/nr_hugepages" in run.stderr, run.stderr
+
+
+def test_a_switch_that_has_fewer_pmds_than_before_is_not_taken_for_one_that_hangs(place):
+    with switch_for_two(place, pmd={"cores": [0, 1], "idle": "sleep up to 50 us"}) as switch:
+        switch.wait_ready()
+        file = place / "switch.yaml"
+        config = json.loads(file.read_text())
+        file.write_text(json.dumps({**config, "pmd": {**config["pmd"], "cores": [1]}}))
+        switch.cli("upgrade", "--binary", BINARY)
+        # The next one says that it lives where the first one did, which had two.
+        pid = switch.worker_pid
+        switch.kill_worker()
+        switch.wait_other_worker(pid)
+        pid = switch.worker_pid
+        wait_until(lambda: switch.rpc("status")["uptime_seconds"] > 2.5, "it has had time to be looked at", 60)
+        assert switch.worker_pid == pid and "has stood still" not in switch.log()
+        assert len(switch.rpc("pmds")["pmds"]) == 1

@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from process import wait_until
-from switch import Switch, vhost_port
+from switch import BINARY, Switch, vhost_port
 from testpmd import ENOUGH, TestpmdVm, VirtioUser
 
 pytestmark = pytest.mark.usefixtures("testpmd_memory")
@@ -118,3 +118,16 @@ def test_vms_that_listen_are_found_again_by_a_new_switch(place, kind):
                 vm.wait_for_traffic()
                 vm.stop_forwarding()
                 switch.kill()
+
+
+@pytest.mark.parametrize("kind", [KINDS[4], KINDS[9]], ids=str)
+def test_vms_go_on_when_the_worker_is_killed_and_when_it_is_upgraded(place, kind):
+    with switch_for(place, kind) as switch:
+        with vms_on(switch, place, kind) as vm:
+            vm.start("mac", first=4)
+            vm.wait_for_traffic()
+            for replace in (switch.kill_worker, lambda: switch.cli("upgrade", "--binary", BINARY)):
+                replace()
+                vm.wait_for_traffic()
+            vm.stop_forwarding()
+        assert switch.log().count("front end connected") == 2, "they were disconnected"

@@ -30,6 +30,26 @@ bool all_zero(const T& object) {
   return std::all_of(bytes, bytes + sizeof object, [](std::byte b) { return b == std::byte{0}; });
 }
 
+TEST(SharedStateTest, whoever_had_a_heartbeat_before_is_forgotten) {
+  const auto memory = SharedMemory::create();
+  ASSERT_TRUE(memory);
+  {
+    const auto link = attached(*memory);
+    Heartbeat& before = link->heartbeat();
+    for (Heartbeat::Pmd& pmd : before.pmds) {
+      pmd.thread = 7;
+      pmd.loop = 7;
+    }
+    before.control = 5;
+    for (auto* word :
+         {&before.control_thread, &before.standby, &before.hang_timeout_ms, &before.idle_sleep_ms, &before.long_work}) {
+      *word = 1;
+    }
+  }
+  const auto link = attached(*memory);
+  EXPECT_TRUE(all_zero(link->heartbeat()));
+}
+
 TEST(SharedStateTest, a_new_one_is_empty_and_takes_little_memory) {
   const auto memory = SharedMemory::create();
   ASSERT_TRUE(memory);

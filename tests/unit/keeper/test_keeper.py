@@ -143,6 +143,14 @@ def test_a_worker_that_does_not_stop_is_made_to(tmp_path):
         assert gone(pid)
 
 
+def test_a_worker_that_hangs_when_it_is_told_to_stop_is_not_waited_for(tmp_path):
+    with Keeper(tmp_path, WAITS + "settings(hang_timeout_ms=200); say(RUNNING); note('runs', os.getpid()); beat(20); hang()") as keeper:
+        pid = int(keeper.waits_for(r"worker runs (\d+)")[1])
+        assert keeper.ends() == 0
+        assert gone(pid)
+        assert "the control thread has stood still for 200 ms" in keeper.log(), "it was not given the time that a stop may take"
+
+
 def test_a_worker_does_not_outlive_its_keeper(tmp_path):
     with Keeper(tmp_path, LIVES) as keeper:
         pid = int(keeper.waits_for(r"worker runs (\d+)")[1])
