@@ -181,8 +181,7 @@ Expected<PortId> Switch::Impl::open_port(const PortConfig& port) {
   if (!slots) return tl::unexpected(slots.error());
   const auto id = static_cast<PortId>(slots->front());
   const LongWork work(link.heartbeat());
-  auto opened =
-      port.vhost_user ? prepare_vhost_user(port, host, link.estate(id), false) : open_ethdev(port, host, port_pools);
+  auto opened = port.vhost_user ? prepare_vhost_user(port, host, link.estate(id)) : open_ethdev(port, host, port_pools);
   if (!opened) return tl::unexpected(opened.error());
   if (auto noted = note_port(port.name, port.text); !noted) return tl::unexpected(noted.error());
   link.slots().settle(id, port.name);

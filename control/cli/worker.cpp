@@ -211,6 +211,7 @@ struct Options {
   unsigned heartbeat = 0;
   int policy = SCHED_OTHER;
   int priority = 0;
+  bool has_to_go_on = false;
 };
 
 /// Tells people and the keeper why this worker does not begin.
@@ -235,7 +236,7 @@ int run(const Options& options) {
   auto shared = SharedMemory::map(state.get());
   if (!shared) return refuse(link_fd.get(), shared.error().message);
   const int reply_to = link_fd.get();
-  KeeperLink link(std::move(link_fd), std::move(*shared), options.heartbeat);
+  KeeperLink link(std::move(link_fd), std::move(*shared), options.heartbeat, options.has_to_go_on);
   const auto text = kept_config_text(text_fd.get());
   if (!text) return refuse(reply_to, text.error().message);
   auto config = checked_config(*text, options.config);
@@ -264,6 +265,7 @@ void add_worker(CLI::App& app, int& exit) {
   command->add_option("--heartbeat", options->heartbeat, "Which of the heartbeats is ours")->check(CLI::Range(0, 1));
   command->add_option("--policy", options->policy, "Of its threads when no VM waits: see sched_setscheduler(2)");
   command->add_option("--priority", options->priority, "The same threads' priority");
+  command->add_flag("--has-to-go-on", options->has_to_go_on, "There is nothing to fall back to if it refuses to begin");
   command->callback([options, &exit] { exit = run(*options); });
 }
 

@@ -95,8 +95,11 @@ void Keeper::remove_sockets() const {
 std::unique_ptr<Keeper::Worker> Keeper::spawn(const Version& version, bool urgent) {
   const unsigned taken = active_ ? active_->heartbeat : other_ ? other_->heartbeat : 1;
   const unsigned heartbeat = 1 - taken;
+  // Not one of a version, or with a configuration, that has yet to show that it can.
+  const bool follows = shared_->takeovers.load(std::memory_order_relaxed) != 0;
+  const bool has_to_go_on = follows && &version == &version_ && !options_.text_before;
   auto process = WorkerProcess::start(
-      {version.binary, state_.get(), version.text.get(), options_.config, heartbeat, ordinary_, urgent});
+      {version.binary, state_.get(), version.text.get(), options_.config, heartbeat, ordinary_, urgent, has_to_go_on});
   if (!process) {
     spdlog::error("{}", process.error().message);
     return nullptr;

@@ -60,8 +60,12 @@ Expected<std::unique_ptr<KeeperLink>> KeeperLink::alone() {
   return std::make_unique<KeeperLink>(UniqueFd(), std::move(*shared), 0);
 }
 
-KeeperLink::KeeperLink(UniqueFd socket, SharedMemory shared, unsigned heartbeat)
-    : socket_(std::move(socket)), shared_(std::move(shared)), heartbeat_(heartbeat), slots_(shared_) {
+KeeperLink::KeeperLink(UniqueFd socket, SharedMemory shared, unsigned heartbeat, bool has_to_go_on)
+    : socket_(std::move(socket)),
+      shared_(std::move(shared)),
+      heartbeat_(heartbeat),
+      has_to_go_on_(has_to_go_on),
+      slots_(shared_) {
   reset(this->heartbeat());
 }
 

@@ -29,7 +29,7 @@ namespace sluice::control {
 class KeeperLink {
  public:
   /// At the keeper's socket and memory, as a worker is started with.
-  KeeperLink(ports::UniqueFd socket, SharedMemory shared, unsigned heartbeat);
+  KeeperLink(ports::UniqueFd socket, SharedMemory shared, unsigned heartbeat, bool has_to_go_on = false);
   /// Without a keeper: the state is this process's own, and nothing outlives it.
   [[nodiscard]] static Expected<std::unique_ptr<KeeperLink>> alone();
   ~KeeperLink();
@@ -41,6 +41,9 @@ class KeeperLink {
 
   /// How many workers have gone before this one.
   [[nodiscard]] std::uint64_t restarts() const { return restarts_; }
+  /// Another worker has had the ports, and there is nothing to fall back to if this one does not take them up: whatever
+  /// is wrong with one of them is no reason to leave the others alone.
+  [[nodiscard]] bool has_to_go_on() const { return has_to_go_on_; }
   /// This worker is the one that works from now on.
   void take_over() { restarts_ = shared_->takeovers.fetch_add(1, std::memory_order_relaxed); }
   /// Another worker has the ports, as far as can be seen from here.
@@ -97,6 +100,7 @@ class KeeperLink {
   ports::UniqueFd socket_;
   SharedMemory shared_;
   unsigned heartbeat_;
+  const bool has_to_go_on_;
   Keepsakes inherited_;           ///< what the keeper has, as of the last message
   std::deque<Command> commands_;  ///< that have come, and nobody has asked for yet
   std::map<unsigned, std::unique_ptr<SlotEstate>> estates_;

@@ -96,8 +96,9 @@ Expected<WorkerProcess> WorkerProcess::start(const Start& start) {
                                  "--protocol",  std::to_string(kKeeperProtocol),
                                  "--heartbeat", std::to_string(start.heartbeat),
                                  "--policy",    std::to_string(start.ordinary.policy()),
-                                 "--priority",  std::to_string(start.ordinary.priority()),
-                                 start.name};
+                                 "--priority",  std::to_string(start.ordinary.priority())};
+  if (start.has_to_go_on) words.emplace_back("--has-to-go-on");
+  words.push_back(start.name);
   std::vector<char*> arguments;
   arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());

@@ -42,6 +42,7 @@ class WorkerProcess {
     unsigned heartbeat;
     const Scheduling& ordinary;  ///< what its threads are but in a hurry; ours may be another
     bool urgent;                 ///< VMs wait for it: it begins as we are
+    bool has_to_go_on;           ///< see KeeperLink
   };
   [[nodiscard]] static Expected<WorkerProcess> start(const Start& start);
   WorkerProcess(WorkerProcess&&) = default;

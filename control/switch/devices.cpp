@@ -1,6 +1,6 @@
 // Ports that are devices, which one process has at a time. They are opened last, since no guest waits for them, and
 // closed first. One that cannot be had any more, a NIC that was pulled out, say, must not cut off guests: it is missed,
-// and looked for again and again.
+// and looked for again and again. So is a guest's port that can neither listen nor was left a socket that does.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -34,7 +34,8 @@ constexpr milliseconds kFirstSearch{1000};
 constexpr milliseconds kLongestSearch{32000};
 
 bool is_device(const SwitchPort& port) { return !port.config.vhost_user; }
-bool is_missed(const SwitchPort& port) { return is_device(port) && port.port == nullptr; }
+/// But for those that were added at run time and are no devices: see drop_unopened().
+bool is_missed(const SwitchPort& port) { return port.port == nullptr && (is_device(port) || port.config.text.empty()); }
 
 }  // namespace
 
@@ -59,7 +60,7 @@ Expected<void> Switch::open_devices(bool all) {
 
 void Switch::close_devices() {
   const LongWork work(impl_->link.heartbeat());
-  for (SwitchPort& port : impl_->ports.all()) port.in_use = !is_device(port);
+  for (SwitchPort& port : impl_->ports.all()) port.in_use = !is_device(port) && port.port != nullptr;
   impl_->pmds.use(impl_->ports.queues());
   for (SwitchPort& port : impl_->ports.all()) {
     if (is_device(port)) port.port.reset();
@@ -81,7 +82,7 @@ void Switch::Impl::open_ethdevs() {
 bool Switch::Impl::try_ethdevs() {
   bool all = true;
   for (SwitchPort& port : ports.all()) {
-    if (!is_missed(port)) continue;
+    if (!is_device(port) || port.port != nullptr) continue;
     auto opened = open_ethdev(port.config, host, port_pools);
     if (opened) {
       adopt(port, std::move(*opened));
@@ -94,12 +95,27 @@ bool Switch::Impl::try_ethdevs() {
   return all;
 }
 
+/// The same for guests' ports.
+void Switch::Impl::try_missed_guests() {
+  for (SwitchPort& port : ports.all()) {
+    if (is_device(port) || !is_missed(port)) continue;
+    auto prepared = prepare_vhost_user(port.config, host, link.estate(port.id));
+    if (!prepared) {
+      unopened[port.config.name] = prepared.error().message;
+      continue;
+    }
+    adopt(port, std::move(*prepared));
+    port.port->activate();
+    port.in_use = true;
+  }
+}
+
 /// Nobody has checked of a guest's port that was added at run time whether it can still be had: its socket may be
 /// another's by now, and will not be ours again.
 void Switch::Impl::drop_unopened() {
   std::vector<std::string> names_of_them;
   for (const SwitchPort& port : ports.all()) {
-    if (port.port == nullptr && !is_device(port)) names_of_them.push_back(port.config.name);
+    if (port.port == nullptr && !is_missed(port)) names_of_them.push_back(port.config.name);
   }
   for (const std::string& name : names_of_them) {
     host.log(ports::Severity::warning, fmt::format("port '{}' is dropped: {}", name, unopened[name]));
@@ -135,6 +151,7 @@ void Switch::Impl::search() {
     if (is_missed(port)) missed.push_back(port.config.name);
   }
   try_ethdevs();
+  try_missed_guests();
   pmds.use(ports.queues());
   for (const std::string& name : missed) {
     if (ports.find(name)->port != nullptr) host.log(ports::Severity::info, fmt::format("port '{}' is back", name));

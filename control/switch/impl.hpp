@@ -56,6 +56,7 @@ struct Switch::Impl {
   [[nodiscard]] flowtable::PortId close_port(const std::string& name);
   void open_ethdevs();
   bool try_ethdevs();
+  void try_missed_guests();
   void tell_missed();
   void search_later(std::chrono::milliseconds delay);
   void search();

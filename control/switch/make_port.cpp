@@ -28,7 +28,8 @@ EthdevOptions::Pace pace_of(double pcap_rate) {
 }  // namespace
 
 Expected<std::unique_ptr<ports::Port>> prepare_vhost_user(const PortConfig& config, const ports::PortHost& host,
-                                                          ports::vhost::Estate& estate, bool has_time) {
+                                                          ports::vhost::Estate& estate,
+                                                          const Circumstances& circumstances) {
   VhostPortOptions options;
   options.name = config.name;
   options.path = config.vhost_user->path;
@@ -36,7 +37,8 @@ Expected<std::unique_ptr<ports::Port>> prepare_vhost_user(const PortConfig& conf
   options.queue_pairs = config.queues;
   options.mtu = config.mtu;
   options.queue_size = config.queue_size;
-  options.has_time = has_time;
+  options.has_time = circumstances.has_time;
+  options.has_to_go_on = circumstances.has_to_go_on;
   return or_error(VhostPort::prepare(options, host, estate));
 }
 

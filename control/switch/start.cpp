@@ -139,10 +139,11 @@ Expected<void> Switch::Impl::prepare_ports(std::vector<SwitchPort> prepared_befo
       adopt(port, std::move(same->port));
       continue;
     }
-    auto opened = prepare_vhost_user(port.config, host, link.estate(port.id), has_time);
+    auto opened = prepare_vhost_user(port.config, host, link.estate(port.id),
+                                     {.has_time = has_time, .has_to_go_on = link.has_to_go_on()});
     if (opened) {
       adopt(port, std::move(*opened));
-    } else if (port.config.text.empty()) {
+    } else if (port.config.text.empty() && !link.has_to_go_on()) {
       return tl::unexpected(opened.error());
     } else {
       unopened[port.config.name] = opened.error().message;
@@ -182,7 +183,10 @@ void Switch::Impl::adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened) 
 }
 
 Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::EventLoop& loop, KeeperLink& link) {
-  if (auto cores = check_cores(config.pmd); !cores) return tl::unexpected(cores.error());
+  if (const auto cores = check_cores(config.pmd); !cores) {
+    if (!link.has_to_go_on()) return tl::unexpected(cores.error());
+    port_log()(ports::Severity::warning, cores.error().message + "; its PMD goes on wherever it may");
+  }
   auto eal = ports::Eal::start(eal_options(config));
   if (!eal) return tl::unexpected(Error{eal.error()});
   auto pool = ports::make_mbuf_pool("sluice", kSharedMbufs, -1);
@@ -205,9 +209,12 @@ Expected<void> Switch::take_up() {
       std::move(impl_->prepared), [] { return datapath::now_ns(); }, impl_->pmds.doorbell());
   impl_->slow_path->post([](SlowPath& slow) { slow.take_up_fdb(datapath::now_ns()); });
   for (SwitchPort& port : impl_->ports.all()) {
-    if (port.port == nullptr) continue;
-    port.port->activate();
-    port.in_use = true;
+    if (port.port != nullptr) {
+      port.port->activate();
+      port.in_use = true;
+    } else if (port.config.vhost_user && impl_->link.has_to_go_on()) {
+      abandon_port(impl_->link.estate(port.id));  // nobody would serve what is left of its connection
+    }
   }
   impl_->pmds.use(impl_->ports.queues());
   impl_->pmds.start_threads();

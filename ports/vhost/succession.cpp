@@ -51,22 +51,37 @@ bool VhostPort::known() const {
          (state.client != 0) == (options_.mode == SocketMode::client);
 }
 
+/// What the process before this one listened on, if there is such a socket, whatever has become of its file.
+std::optional<ListenSocket> VhostPort::inherited_listener() {
+  UniqueFd left = known() ? estate_.take(Heirloom::listener, 0) : UniqueFd();
+  if (!left) return {};
+  const PortState& state = estate_.state();
+  auto adopted = ListenSocket::adopt(std::move(left), options_.path, state.listener_device, state.listener_inode);
+  if (adopted) return std::move(*adopted);
+  log(Severity::warning, adopted.error() + "; listening anew");
+  return {};
+}
+
 tl::expected<void, std::string> VhostPort::open_listener() {
   if (options_.mode != SocketMode::server) return {};
-  if (known()) {
-    if (UniqueFd left = estate_.take(Heirloom::listener, 0)) {
-      const PortState& state = estate_.state();
-      auto adopted = ListenSocket::adopt(std::move(left), options_.path, state.listener_device, state.listener_inode);
-      if (adopted) {
-        listener_.emplace(std::move(*adopted));
-        return {};
-      }
-      log(Severity::warning, adopted.error() + "; listening anew");
-    }
+  std::optional<ListenSocket> left = inherited_listener();
+  if (left && left->has_file()) {
+    listener_.emplace(std::move(*left));
+    return {};
   }
   auto listening = ListenSocket::listen(options_.path, options_.socket_permissions);
-  if (!listening) return tl::unexpected(listening.error());
-  listener_.emplace(std::move(*listening));
+  const std::string gone = "the file of the socket that was left is gone";
+  if (listening) {
+    if (left) log(Severity::warning, "path '" + options_.path + "': " + gone + "; listening anew");
+    listener_.emplace(std::move(*listening));
+    return {};
+  }
+  if (!left || !options_.has_to_go_on) return tl::unexpected(listening.error());
+  // Its front end has no need of the file, until it has to connect again.
+  log(Severity::warning, listening.error() + ", and " + gone +
+                             ": who is connected stays so, and nobody can connect until that is put right and the "
+                             "switch upgraded");
+  listener_.emplace(std::move(*left));
   return {};
 }
 

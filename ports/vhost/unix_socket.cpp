@@ -76,11 +76,12 @@ tl::expected<ListenSocket, std::string> ListenSocket::adopt(UniqueFd fd, const s
   if (listens == 0 || std::strncmp(address.sun_path, wanted.sun_path, sizeof address.sun_path) != 0) {
     return tl::unexpected("path '" + path + "': the socket that was left does not listen there");
   }
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0 || info.st_dev != device || info.st_ino != inode) {
-    return tl::unexpected("path '" + path + "': the file of the socket that was left is gone");
-  }
   return ListenSocket(std::move(fd), path, device, inode, false);
+}
+
+bool ListenSocket::has_file() const {
+  struct stat info {};
+  return ::lstat(path_.c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_;
 }
 
 ListenSocket::~ListenSocket() {

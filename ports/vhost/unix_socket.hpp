@@ -22,7 +22,8 @@ class ListenSocket {
   /// Makes the file with these permissions. One that is there is replaced only if it is a socket that nobody listens
   /// on.
   [[nodiscard]] static tl::expected<ListenSocket, std::string> listen(const std::string& path, mode_t permissions);
-  /// One that another process has made at `path`, and its file. The file is that process's until own() is called.
+  /// One that another process has made at `path`, and its file, which may be gone by now. The file is that process's
+  /// until own() is called.
   [[nodiscard]] static tl::expected<ListenSocket, std::string> adopt(UniqueFd fd, const std::string& path,
                                                                      std::uint64_t device, std::uint64_t inode);
   ~ListenSocket();
@@ -30,6 +31,8 @@ class ListenSocket {
   ListenSocket& operator=(ListenSocket&&) = delete;
 
   [[nodiscard]] int fd() const { return fd_.get(); }
+  /// Whether its file is where it was made: nobody can connect else.
+  [[nodiscard]] bool has_file() const;
   [[nodiscard]] std::uint64_t device() const { return device_; }
   [[nodiscard]] std::uint64_t inode() const { return inode_; }
   /// Whether the file goes with this.

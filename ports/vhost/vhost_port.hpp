@@ -41,6 +41,9 @@ struct VhostPortOptions {
   mode_t socket_permissions = 0660;                  ///< of a server's socket: QEMU often runs as another user
   std::chrono::milliseconds message_deadline{1000};  ///< for the rest of a message that has begun
   bool has_time = false;                             ///< to prepare itself: another process serves the guest meanwhile
+  /// Nobody else can have the port: a listening socket that was left serves, though its file is gone and no other can
+  /// be.
+  bool has_to_go_on = false;
 };
 
 /// At most so many in a row, then a few a second: a peer must not fill the disk through the log, nor keep the slow path
@@ -96,6 +99,7 @@ class VhostPort final : public Port {
 
   // Of a successor: succession.cpp
   [[nodiscard]] bool known() const;
+  [[nodiscard]] std::optional<ListenSocket> inherited_listener();
   [[nodiscard]] tl::expected<void, std::string> open_listener();
   void prepare_connection();
   void begin_state();

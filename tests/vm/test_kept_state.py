@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
+import socket
 
 import pytest
 
@@ -50,7 +52,9 @@ class Site:
 
     def __init__(self, place: pathlib.Path, stack: contextlib.ExitStack, how: str, **config):
         self.how, self.place, self.stack = how, place, stack
-        self.ports = [vhost_port(name, place / f"{name}.sock", "server") for name in NAMES]
+        self.sockets = place / "sockets"
+        self.sockets.mkdir()
+        self.ports = [vhost_port(name, self.socket(name), "server") for name in NAMES]
         ports = [*self.ports, {"name": "unused", "type": "null", "no_rx": True}]
         self.config = {"ports": ports, "pmd": {"cores": [1], "idle": "sleep up to 50 us"}, **config}
         self.write_config()
@@ -61,13 +65,16 @@ class Site:
             self.attach(name)
         self.number = 0
 
+    def socket(self, name: str) -> pathlib.Path:
+        return self.sockets / f"{name}.sock"
+
     def write_config(self) -> None:
         # A worker that a busy machine holds up is not to be replaced for that.
         recovery = f"\nrecovery: {{standby: {str(self.how == 'standby').lower()}, hang_timeout: 30 s}}\n"
         (self.place / "switch.yaml").write_text("\n".join(f"{key}: {json.dumps(value)}" for key, value in self.config.items()) + recovery)
 
     def attach(self, name: str) -> None:
-        self.guests[name] = self.stack.enter_context(HostileGuest(self.place / f"{name}.sock"))
+        self.guests[name] = self.stack.enter_context(HostileGuest(self.socket(name)))
         self.switch.wait_link(name)
         self.guests[name].give_buffers()
 
@@ -186,7 +193,7 @@ def test_rules_and_ports_stay_as_they_were_changed(site):
     switch.cli("rule", "add", "priority=9,in_port=c,actions=drop")
     switch.cli("rule", "add", "priority=7,udp,actions=normal")
     switch.cli("rule", "del", "priority=8,tcp")
-    switch.cli("port", "add", "name=d", "type=vhost-user", f"path={site.place}/d.sock", "mode=server")
+    switch.cli("port", "add", "name=d", "type=vhost-user", f"path={site.socket('d')}", "mode=server")
     switch.cli("rule", "add", "in_port=d,dl_type=0x1234,actions=output:a")
     switch.cli("port", "del", "unused")
     site.attach("d")
@@ -206,7 +213,7 @@ def test_rules_and_ports_stay_as_they_were_changed(site):
     switch.cli("rule", "del", "all")
     switch.cli("port", "del", "d")
     site.replace_worker()
-    assert rules(switch) == [] and list(switch.ports()) == [*NAMES] and not (site.place / "d.sock").exists()
+    assert rules(switch) == [] and list(switch.ports()) == [*NAMES] and not site.socket("d").exists()
 
 
 def test_a_device_that_cannot_be_had_any_more_does_not_keep_the_switch_from_going_on_and_is_back_when_it_is_there(site):
@@ -222,6 +229,50 @@ def test_a_device_that_cannot_be_had_any_more_does_not_keep_the_switch_from_goin
     capture.write_bytes(content)
     wait_until(lambda: site.switch.ports()["p"]["link_up"], "it is found", 30)
     assert "port 'p' is back" in site.switch.log()
+
+
+@pytest.mark.parametrize("how", ["crash", "standby"])
+def test_a_port_whose_socket_s_directory_is_gone_keeps_its_guest_and_listens_again_after_an_upgrade(place, how):
+    with contextlib.ExitStack() as stack:
+        site = Site(place, stack, how)
+        site.pass_frame("b", "a")
+        shutil.rmtree(site.sockets)
+        for _ in range(2):
+            if how == "standby":
+                site.wait_standby()
+            site.replace_worker()
+            site.pass_frame("b", "a")
+            site.pass_frame("c", "b")
+        assert f"port 'a': path '{site.socket('a')}': cannot make the socket: No such file or directory" in site.switch.log()
+        refused = site.switch.cli("upgrade", "--binary", BINARY, check=False)
+        assert refused.returncode == 1 and "cannot make the socket" in refused.stderr, "an upgrade has the old one to fall back to"
+        site.pass_frame("b", "a")
+        site.sockets.mkdir()
+        replace_worker(site.switch, "upgrade")
+        site.pass_frame("b", "a")
+        assert site.switch.log().count("front end connected") == 3, "the guests have noticed nothing"
+        assert all(site.socket(name).is_socket() for name in NAMES)
+
+
+def test_what_others_put_in_the_place_of_a_port_s_socket_is_left_alone_and_keeps_nobody_from_going_on(place):
+    with contextlib.ExitStack() as stack:
+        site = Site(place, stack, "crash")
+        taken, file = site.socket("a"), site.socket("b")
+        taken.unlink()
+        other = stack.enter_context(socket.socket(socket.AF_UNIX))
+        other.bind(str(taken))
+        other.listen()
+        file.unlink()
+        file.write_text("not a socket")
+        for _ in range(2):
+            site.replace_worker()
+            site.pass_frame("b", "a")
+            site.pass_frame("c", "b")
+        log = site.switch.log()
+        assert f"port 'a': path '{taken}': another program listens there" in log
+        assert f"port 'b': path '{file}': a file that is not a socket is there" in log
+        assert log.count("front end connected") == 3, "the guests have noticed nothing"
+        assert taken.is_socket() and file.read_text() == "not a socket"
 
 
 @contextlib.contextmanager
@@ -282,10 +333,10 @@ def test_of_a_port_that_the_configuration_has_no_more_nothing_is_left(place):
         config["ports"] = [port for port in config["ports"] if port["name"] != "c"]
         site.write_config()
         site.replace_worker()
-        wait_until(lambda: not (place / "c.sock").exists(), "the socket is removed")
+        wait_until(lambda: not site.socket("c").exists(), "the socket is removed")
         site.guests["c"].front_end.wait_closed()
         assert "c" not in site.switch.fdb().values()
-        site.switch.cli("port", "add", "name=c", "type=vhost-user", f"path={place}/c.sock", "mode=server")
+        site.switch.cli("port", "add", "name=c", "type=vhost-user", f"path={site.socket('c')}", "mode=server")
         assert site.counts()["c"] == [0] * 6, "another port of this name begins anew"
 
 

@@ -55,6 +55,16 @@ def test_when_the_new_one_does_not_come_up_the_old_one_goes_on(tmp_path, text, w
         keeper.waits_for(r"worker kept \[\(1, 4, 0\)\]")
 
 
+def test_who_follows_a_crash_has_to_go_on_and_who_begins_or_upgrades_may_refuse(tmp_path):
+    says = "note(('first', 'follows', 'candidate')[turn], 'has to go on' if '--has-to-go-on' in sys.argv else 'may refuse')\n"
+    with Keeper(tmp_path, "turn = before()\n" + says + WAITS + """
+say(RUNNING)
+if turn == 0: os.kill(os.getpid(), 9)
+say(WANTS_UPGRADE, sys.argv[0], index=3000); until_told_to_end()
+""") as keeper:
+        keeper.waits_for("worker first may refuse\n(?s:.*)worker follows has to go on\n(?s:.*)worker candidate may refuse\n")
+
+
 def test_a_configuration_that_is_a_pipe_by_now_is_not_waited_for(tmp_path):
     script(tmp_path / "switch.yaml.next", LIVES)
     with Keeper(tmp_path, "os.unlink(sys.argv[-1]); os.mkfifo(sys.argv[-1])\n" + ASKS) as keeper:

@@ -1,8 +1,9 @@
-// A whole switch, from its start. A process can start one, so each test is one.
+// What a switch does at its start with what it cannot have. A process can start one switch, so each test is one.
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,8 +27,8 @@ constexpr auto kPatience = 30s;
 
 /// A worker without a keeper.
 struct Started {
-  explicit Started(std::string_view text)
-      : link({}, *SharedMemory::map(SharedMemory::create()->get()), 0),
+  explicit Started(std::string_view text, bool has_to_go_on = false)
+      : link({}, *SharedMemory::map(SharedMemory::create()->get()), 0, has_to_go_on),
         config(good(text)),
         prepared(Switch::prepare(config, loop, link)) {}
 
@@ -62,9 +63,55 @@ void in_its_own_process(Test test) {
       ::testing::ExitedWithCode(0), "");
 }
 
+constexpr std::string_view kNoSuchCore = "{pmd: {cores: [1000], idle: sleep up to 1 ms}, ports: []}";
+
+TEST(Start, refuses_a_core_that_is_not_there) {
+  in_its_own_process([] {
+    const Started worker(kNoSuchCore);
+    ASSERT_FALSE(worker.prepared);
+    EXPECT_NE(worker.prepared.error().message.find("core 1000 cannot be used"), std::string::npos);
+  });
+}
+
+TEST(Start, goes_on_without_a_core_that_is_gone_if_it_has_to) {
+  in_its_own_process([] {
+    Started worker(kNoSuchCore, true);
+    ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
+    EXPECT_TRUE(worker.begins());
+    EXPECT_EQ(worker.whole().pmds().at(0).core, 1000U);
+  });
+}
+
 std::string server_at(const std::string& path) {
   return "{pmd: {cores: [0], idle: sleep up to 1 ms}, ports: [{name: vm, type: vhost-user, mode: server, path: " +
          path + "}]}";
+}
+
+TEST(Start, refuses_a_port_that_cannot_listen) {
+  in_its_own_process([] {
+    const TemporaryDirectory place;
+    const Started worker(server_at(place / "none/vm.sock"));
+    ASSERT_FALSE(worker.prepared);
+    EXPECT_NE(worker.prepared.error().message.find("cannot make the socket"), std::string::npos);
+  });
+}
+
+TEST(Start, goes_on_without_a_port_that_cannot_listen_if_it_has_to_and_looks_for_it) {
+  in_its_own_process([] {
+    const TemporaryDirectory place;
+    Started worker(server_at(place / "none/vm.sock"), true);
+    ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
+    ASSERT_TRUE(worker.begins());
+    const auto state = [&] { return worker.whole().ports().at(0).status.state; };
+    EXPECT_EQ(state(), "missing");
+    worker.whole().close_devices();
+    worker.whole().park();
+    worker.whole().unpark();
+    EXPECT_EQ(state(), "missing");
+    std::filesystem::create_directory(place / "none");
+    EXPECT_TRUE(worker.eventually([&] { return state() != "missing"; }));
+    EXPECT_TRUE(std::filesystem::is_socket(place / "none/vm.sock"));
+  });
 }
 
 TEST(Start, leaves_what_is_shared_with_other_workers_as_it_is_while_it_is_parked) {
