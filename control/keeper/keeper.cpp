@@ -54,7 +54,7 @@ Keeper::Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, 
       signals_(ending_signals()),
       standstill_(kLooks) {
   Received socket{{.saying = Saying::keep, .kind = Kept::control_socket}, {}, std::move(options_.control_socket)};
-  apply(socket);
+  apply(socket, nullptr);
 }
 
 Keeper::~Keeper() {
@@ -216,9 +216,9 @@ void Keeper::handle(Worker& worker, Received& received) {
     case Saying::keep:
     case Saying::forget:
     case Saying::forget_slot:
-      // Until it is running it may still fail, and the one before it go on with what it had.
-      if (!active && role_ == Other::candidate) return withheld_.push_back(std::move(received));
-      return apply(received);
+      // Of a candidate too, which says nothing of them before it has the ports: if it fails then, the one before it
+      // does not go on (KeeperLink::works()), and whoever follows needs what there is by now.
+      return apply(received, &worker);
     case Saying::ready:
       worker.ready = true;
       expect_nothing(worker);
@@ -248,10 +248,11 @@ void Keeper::handle(Worker& worker, Received& received) {
   }
 }
 
-/// Kept here, by the service manager, and by the worker that stands by.
-void Keeper::apply(Received& received) {
+/// Kept here, by the service manager, and by a worker that may come next.
+void Keeper::apply(Received& received, const Worker* from) {
   const Message& m = received.message;
-  if (other_ != nullptr && role_ != Other::followed) tell(*other_, m, {}, received.fd.get());
+  const bool comes_next = other_ != nullptr && other_.get() != from && role_ != Other::followed;
+  if (comes_next) tell(*other_, m, {}, received.fd.get());
   manager_.store(m, received.fd.get(), kept_);
   kept_.apply(received);
 }
@@ -273,7 +274,6 @@ void Keeper::now_running(Worker& worker) {
     std::swap(active_, other_);
     loop_.cancel(std::exchange(kill_timer_, 0));  // it was for the one before
     role_ = other_ == nullptr ? Other::none : Other::followed;
-    for (Received& received : std::exchange(withheld_, {})) apply(received);
     stage_ = Stage::proving;
     arm(stage_timer_, kProof, &Keeper::proven);
   }

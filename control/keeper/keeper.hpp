@@ -97,7 +97,7 @@ class Keeper {
   void command(Worker& worker, Saying saying, std::string_view text = {}) { tell(worker, {.saying = saying}, text); }
   void command_urgently(Worker& worker, Saying saying, std::uint32_t index = 0);
   void handle(Worker& worker, Received& received);
-  void apply(Received& received);
+  void apply(Received& received, const Worker* from);
   void now_taken_up(Worker& worker);
   void now_running(Worker& worker);
   void adopt_settings(const Worker& worker);
@@ -170,10 +170,9 @@ class Keeper {
   ports::EventLoop::TimerId kill_timer_ = 0;
 
   Stage stage_ = Stage::none;
-  std::optional<Version> next_;     ///< of the candidate
-  std::vector<Received> withheld_;  ///< what the candidate says of descriptors before it is running
-  Clock::time_point pause_begin_;   ///< when the old one served guests no more
-  Clock::duration pause_{};         ///< from then until the new one did
+  std::optional<Version> next_;    ///< of the candidate
+  Clock::time_point pause_begin_;  ///< when the old one served guests no more
+  Clock::duration pause_{};        ///< from then until the new one did
   ports::EventLoop::TimerId stage_timer_ = 0;
 };
 

@@ -131,7 +131,6 @@ void Keeper::active_died(const Death& death) {
 
 void Keeper::other_died(const std::string& how, const std::string& why, Clock::time_point started) {
   const Other role = std::exchange(role_, Other::none);
-  withheld_.clear();
   if (stopping_) return;
   if (role == Other::candidate) {
     const bool parked = stage_ == Stage::taking_up;

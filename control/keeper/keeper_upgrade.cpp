@@ -1,5 +1,6 @@
 // An upgrade: another worker is started beside the one that works, and makes itself ready; the old one parks at the end
-// of a burst; the new one takes up the ports. Until it is running, the old one can go on as if nothing had been.
+// of a burst; the new one takes up the ports. Until it does, the old one can go on as if nothing had been; after that
+// it ends if it is told to, and another of its version follows.
 //
 //   preparing   the candidate is started with the new program and the configuration read anew
 //   closing     it is ready: the active one is told to hand over, and closes its devices

@@ -13,7 +13,7 @@ import time
  ALONE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED) = range(1, 19)
 NO_SLOT = 0xFFFFFFFF
 CONNECTION, KICK, CONTROL_SOCKET = 1, 4, 64
-HEARTBEATS, HEARTBEAT_BYTES, PMDS = 32, 32 + 64 * 16, 32
+TAKEOVERS, HEARTBEATS, HEARTBEAT_BYTES, PMDS = 24, 32, 32 + 64 * 16, 32
 
 link = socket.socket(fileno=3)
 shared = mmap.mmap(4, 4096)
@@ -90,10 +90,14 @@ def hang():
     time.sleep(10**6)
 
 
+def takeovers():
+    return struct.unpack_from("<Q", shared, TAKEOVERS)[0]
+
+
 def before():
     """How many workers have asked this before, as the shared state has it."""
-    (count,) = struct.unpack_from("<Q", shared, 24)
-    struct.pack_into("<Q", shared, 24, count + 1)
+    count = takeovers()
+    struct.pack_into("<Q", shared, TAKEOVERS, count + 1)
     return count
 
 
@@ -112,9 +116,13 @@ def until_told_to_end():
         if saying == UPGRADED:
             note("upgraded:", text or "well")
         elif saying == HAND_OVER:
+            handed_over_at = takeovers()
             say(PARKING)
             say(HANDED_OVER)
         elif saying == RESUME:
+            if takeovers() != handed_over_at:
+                note("ends, since another has begun")
+                os._exit(1)
             note("resumes")
         elif saying in (STOP, LEAVE):
             note("stops" if saying == STOP else "leaves")

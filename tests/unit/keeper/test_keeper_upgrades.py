@@ -41,8 +41,7 @@ settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()
     ("say(REFUSED, 'the state is of version 1, mine of 2'); sys.exit(1)", "the state is of version 1, mine of 2"),
     (WAITS + "sys.exit(6)", "it ended with exit code 6"),
     (WAITS + "time.sleep(1000)", "it did not take up the ports in time"),
-    (WAITS + "say(FORGET, slot=1, kind=KICK); sys.exit(7)", "it ended with exit code 7"),
-], ids=["exits", "crashes", "hangs", "refuses", "fails-to-take-up", "hangs-in-taking-up", "forgets-and-fails"])
+], ids=["exits", "crashes", "hangs", "refuses", "fails-to-take-up", "hangs-in-taking-up"])
 def test_when_the_new_one_does_not_come_up_the_old_one_goes_on(tmp_path, text, why):
     with upgraded(tmp_path, text) as keeper:
         keeper.waits_for(f"worker upgraded: {why}\n")
@@ -63,6 +62,23 @@ if turn == 0: os.kill(os.getpid(), 9)
 say(WANTS_UPGRADE, sys.argv[0], index=3000); until_told_to_end()
 """) as keeper:
         keeper.waits_for("worker first may refuse\n(?s:.*)worker follows has to go on\n(?s:.*)worker candidate may refuse\n")
+
+
+def test_what_a_new_one_said_of_descriptors_counts_also_if_it_then_fails(tmp_path):
+    """It has the ports by then, and the old one, told to go on, ends."""
+    with Keeper(tmp_path, WAITS + """
+say(RUNNING); note("old version runs", kept_places())
+if first(): say(KEEP, slot=1, kind=KICK, fd=0); say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=3000)
+until_told_to_end()
+""") as keeper:
+        script(tmp_path / "switch.yaml.next", WAITS + """
+before()
+say(KEEP, slot=1, kind=KICK, index=1, fd=0); say(FORGET, slot=1, kind=KICK)
+sys.exit(7)
+""")
+        keeper.waits_for("worker upgraded: it ended with exit code 7\nworker ends, since another has begun")
+        keeper.waits_for(r"worker old version runs \[\(1, 4, 1\)\]")
+        assert keeper.ends() == 0
 
 
 def test_a_configuration_that_is_a_pipe_by_now_is_not_waited_for(tmp_path):
