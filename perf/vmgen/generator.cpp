@@ -1,5 +1,7 @@
 #include "perf/vmgen/generator.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <ctime>
 #include <limits>
@@ -73,6 +75,7 @@ Expected<void> Generator::greet(double seconds) {
       all = all && receivers_[i].heard_all() && vms_[i].link_up();
     }
     if (all) return {};
+    nap();
   }
   no_turns();
   for (std::size_t i = 0; i < receivers_.size(); ++i) {
@@ -149,8 +152,13 @@ void Generator::send_until(std::uint64_t end, const Plan& plan, RunResult& resul
     }
     if (moved.refused) effort.full_cycles += then - now;
     effort.longest_turn = std::max(effort.longest_turn, then - now);
-    now = then;
+    now = moved.frames > 0 ? then : nap();
   }
+}
+
+std::uint64_t Generator::nap() const {
+  if (options_.nap_us > 0) usleep(options_.nap_us);
+  return rte_rdtsc();
 }
 
 void Generator::drain() {
@@ -163,6 +171,7 @@ void Generator::drain() {
     for (Receiver& receiver : receivers_) {
       if (receiver.poll() > 0) last = now;
     }
+    nap();
   }
   no_turns();
 }

@@ -87,6 +87,8 @@ class Generator {
   };
 
   Moved turn(std::uint64_t now);
+  /// The TSC afterwards.
+  std::uint64_t nap() const;
   void send_until(std::uint64_t end, const Plan& plan, RunResult& result);
   void drain();
   void glimpse(const Plan& plan, const RunResult& result, std::uint64_t now);

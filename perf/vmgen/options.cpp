@@ -119,6 +119,8 @@ Expected<void> check(const Options& options) {
   if (options.new_flows > 0 && capacity < FlowAddresses::kAddresses) {
     return refuse("--new-flows needs --vary with an address, or with both ports");
   }
+  if (options.nap_us > 0 && options.rate == 0)
+    return refuse("--nap needs a --rate: else there is always something to do");
   if (options.search && options.rate > 0) return refuse("--search finds the rate: without --rate");
   if (options.search && options.duration == 0) return refuse("--search ends by itself: without --duration 0");
   return {};
@@ -167,6 +169,9 @@ void add_measurement(CLI::App& app, Options& options) {
   app.add_option("--search-precision", options.search_precision_percent)->check(CLI::Range(0.01, 20.0));
   app.add_option("--json", options.json, "FILE or -");
   app.add_option("--core", options.core)->check(CLI::Range(0U, 1023U));
+  app.add_option("--nap", options.nap_us,
+                 "microseconds, when there is nothing to do; else ahead of all others on its core")
+      ->check(CLI::Range(0U, 10'000U));
   app.add_option("--memory", options.memory_mb, "MB")->check(CLI::Range(16U, 1U << 20));
   app.add_option("--seed", options.seed);
 }

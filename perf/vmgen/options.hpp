@@ -83,6 +83,7 @@ struct Options {
   std::string json;  ///< file, "-" for stdout, or empty
 
   unsigned core = 0;
+  unsigned nap_us = 0;     ///< slept after a turn that has moved nothing; 0: it polls all the time
   unsigned memory_mb = 0;  ///< 0: computed
   std::uint64_t seed = 1;
 

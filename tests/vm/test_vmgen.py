@@ -5,6 +5,9 @@ duplicated or reordered, and none vanishes from the sums.
 """
 
 import contextlib
+import os
+import pathlib
+import re
 import signal
 
 import pytest
@@ -34,6 +37,10 @@ def switch_with(place, count, mode="client"):
 
 def vms_in(place, count, more=""):
     return [f"path={place}/vm{i}.sock{more}" for i in range(count)]
+
+
+def times_slept(pid):
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE).group(1))
 
 
 def sent_until_enough(generator, frames=FRAMES):
@@ -167,6 +174,15 @@ def test_a_search_reports_a_rate_that_it_has_verified(place):
                    for trial in search["trials"])
 
 
+def test_vms_that_nap_come_ahead_of_others_on_their_core_and_leave_it_to_them(place):
+    with switch_with(place, 2), Vmgen(place, vms_in(place, 2), "--nap", 50, "--rate", 5_000, "--interval", 50, "--duration", 0) as generator:
+        generator.wait_sending()
+        assert os.sched_getscheduler(generator.pid) == os.SCHED_FIFO
+        slept = times_slept(generator.pid)
+        wait_until(lambda: times_slept(generator.pid) > slept + 1000, "it sleeps again and again", 60)
+        assert_flawless(sent_until_enough(generator))
+
+
 def test_without_a_switch_it_says_who_was_not_attached(place):
     with Vmgen(place, vms_in(place, 2), "--timeout", 1) as generator:
         assert generator.wait(30) == 3
@@ -176,6 +192,7 @@ def test_without_a_switch_it_says_who_was_not_attached(place):
 def test_arguments_that_cannot_be_are_refused_by_name(place):
     for options, word in [((), "even number"), (("--pattern", "each"), "at least two"), (("--tso", 60_000, "--pattern", "echo"), "--protocol tcp"),
                           (("--flows", 70_000, "--vary", "dst-port", "--pattern", "echo"), "64000"),
+                          (("--nap", 50, "--pattern", "echo"), "--nap needs"),
                           (("--new-flows", 10, "--vary", "dst-port", "--pattern", "echo"), "--new-flows")]:
         with Vmgen(place, vms_in(place, 1), *options, name=f"refused{len(word)}") as generator:
             assert generator.wait(30) == 1

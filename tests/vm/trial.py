@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import pathlib
 import random
+import re
 import signal
 import time
 
@@ -13,6 +15,9 @@ from vmgen import Vmgen
 
 RATE, SOAK_RATE = 2_000, 20_000  # frames a second from each VM: rings hold what comes in half a second, and in 50 ms
 FRAMES = 1_000  # that make traffic
+NAP = 50  # microseconds
+INTERVAL = 50  # milliseconds
+DESCRIPTORS = 1024  # of each ring
 BURST = 32  # frames that a PMD takes from a queue, or gives to it, at once
 FLOWS = 32  # of each VM: all of its queues have some
 KINDS = {
@@ -35,11 +40,14 @@ def vhost_ports(directory: pathlib.Path, mode: str = "client") -> dict:
             "rules": ["ip,nw_dst=203.0.113.1,actions=drop"]}
 
 
-def two_vms(place: pathlib.Path, sockets: pathlib.Path, kind: str = "split", mode: str = "client", rate: int = RATE) -> Vmgen:
-    """The VMs, whose sockets are or will be in `sockets`; they send until they are told to end."""
+def two_vms(place: pathlib.Path, sockets: pathlib.Path, kind: str = "split", mode: str = "client", rate: int = RATE,
+            own_core: bool = False) -> Vmgen:
+    """The VMs, whose sockets are or will be in `sockets`; they send until they are told to end. With `own_core` they run when
+    they want to, as on a core of their own; else they share it with all of the switch but its PMD."""
     client = ("--client",) if mode == "server" else ()
+    nap = ("--nap", NAP) if own_core else ()
     return Vmgen(place, [f"path={sockets}/vm{i}.sock{KINDS[kind]}" for i in range(2)], "--rate", rate, "--flows", FLOWS,
-                 "--duration", 0, "--interval", 50, *client)
+                 "--duration", 0, "--interval", INTERVAL, *client, *nap)
 
 
 def wait_between_kills(began: list[float]) -> None:
@@ -95,6 +103,24 @@ class Trial:
             gaps = [vm["longest_gap_us"] for each in intervals if begin <= each["clock_s"] < end for vm in each["vms"]]
             found.append(max(gaps) / 1000)
         return found
+
+    def gaps(self, instants: list[float]) -> list[float]:
+        """The longest time without a frame, in ms, that had to do with each."""
+        intervals = [(each["clock_s"], max(vm["longest_gap_us"] for vm in each["vms"]) / 1000) for each in self.vms.events("interval")]
+        return [max((gap for clock, gap in intervals if instant <= clock < instant + 2 * INTERVAL / 1000), default=0.0) for instant in instants]
+
+    def taken_up(self) -> list[float]:
+        """When each worker but the first had the ports."""
+        since = time.monotonic() - time.time()
+        lines = re.findall(r"^(\S+ \S+) info port 'vm0': taken up again", self.switch.log(), re.MULTILINE)
+        return [datetime.datetime.fromisoformat(line).timestamp() + since for line in lines]
+
+    def assert_nothing_lost(self, total: dict, rate: int) -> None:
+        """But for want of room, where the machine has stood still for longer than rings hold what comes at this rate."""
+        full = sum(count for (_, reason), count in self.switch.drops().items() if reason == "tx_ring_full")
+        assert total["duplicated"] == 0 and total["lost"] <= full, f"{full} found a ring full: {total}"
+        if total["longest_gap_us"] < 1e6 * DESCRIPTORS / rate / 2:
+            assert total["lost"] == 0, total
 
     def duplicated(self) -> list[int]:
         """After each kill, of the frames that came to the VM that got most of them twice."""
