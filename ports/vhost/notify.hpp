@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 
 #include "ports/vhost/vhost_queue.hpp"
 
@@ -54,7 +55,7 @@ class Notifier {
     }
   };
   /// A batch goes to as many queues as it has frames, and may take each round its ring a few times.
-  static constexpr unsigned kMostUnderALock = 64;
+  static constexpr std::size_t kMostUnderALock = 64;
   std::array<Waiting, 2 * kMostUnderALock> waiting_;
   unsigned count_ = 0;
 };
