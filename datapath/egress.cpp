@@ -8,7 +8,6 @@
 #include "datapath/checksum.hpp"
 #include "datapath/segment.hpp"
 #include "datapath/tx_lock.hpp"
-#include "ports/vhost/notify.hpp"
 
 namespace sluice::datapath {
 

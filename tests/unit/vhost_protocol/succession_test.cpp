@@ -18,14 +18,19 @@ class Succession : public Bench {
     return std::move(*port);
   }
 
-  /// A front end with one ring, which has all descriptors that there are. Nobody serves it any more.
-  FrontEnd left_behind(KeptEstate& estate) {
-    const auto before = prepare(estate);
-    before->activate();
+  FrontEnd with_one_ring() {
     FrontEnd front = connect("s");
     front.negotiate(kFeatures, ports::vhost::Device::kProtocolFeatures);
     front.send_memory(ram_);
     front.start_ring(ram_, 1, 256, 0, event_.get(), event_.get());
+    return front;
+  }
+
+  /// A front end with one ring, which has all descriptors that there are. Nobody serves it any more.
+  FrontEnd left_behind(KeptEstate& estate) {
+    const auto before = prepare(estate);
+    before->activate();
+    FrontEnd front = with_one_ring();
     front.send_u64(Request::set_vring_err, 1, {event_.get()});
     EXPECT_TRUE(front.settle());
     before->leave();  // as good as killed
@@ -91,10 +96,7 @@ TEST_F(Succession, a_used_index_is_in_the_dirty_log_if_the_one_before_died_betwe
   const FrontEnd peer = [&] {
     const auto before = prepare(estate);
     before->activate();
-    FrontEnd front = connect("s");
-    front.negotiate(kFeatures, ports::vhost::Device::kProtocolFeatures);
-    front.send_memory(ram_);
-    front.start_ring(ram_, 1, 256, 0, event_.get(), event_.get());
+    FrontEnd front = with_one_ring();
     front.send(Request::set_log_base, ports::vhost::LogDescription{4096, 0}, {log.fd()});
     EXPECT_EQ(front.receive(), 0U);
     front.send_u64(Request::set_features, kFeatures | feature::kLogAll);
