@@ -44,13 +44,19 @@ struct alignas(64) FlowEntry {
   FlowKey key{};  ///< masked; mask_generation set
 
   const Decision* decision = nullptr;  ///< null while the decision is pending
+  // Of all flows that the entry has been, so that what a flow has had until it was erased can be read after that.
   Counter packets;
   Counter bytes;              ///< of frames, without FCS
   Counter used_ns;            ///< the PMD's clock at the last hit
   std::uint32_t hash = 0;     ///< of the key; spreads flows over a port's Tx queues too
   std::uint32_t pending = 0;  ///< the PMD's own: the queue of frames that wait for the decision; 0 at insert
   EntryId id = kNoEntry;
-  EntryId next = kNoEntry;  ///< the table's own: of a list that the entry is in, free or chained
+  EntryId next = kNoEntry;           ///< the table's own: of a list that the entry is in, free or chained
+  std::uint64_t packets_before = 0;  ///< of `packets`, those of flows before this one; written with the key
+  std::uint64_t bytes_before = 0;
+
+  [[nodiscard]] std::uint64_t own_packets() const { return packets.get() - packets_before; }
+  [[nodiscard]] std::uint64_t own_bytes() const { return bytes.get() - bytes_before; }
 };
 static_assert(sizeof(FlowEntry) == 128);
 

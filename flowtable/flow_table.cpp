@@ -56,17 +56,23 @@ std::uint64_t FlowTable::hash_of(const FlowKey& masked_key) const { return kerne
 
 FlowEntry* FlowTable::insert(const FlowKey& masked_key, std::uint64_t key_hash) {
   if (size() == capacity_) return nullptr;
-  EntryId id = free_;
-  if (id != kNoEntry) {
-    free_ = entry(id).next;
+  FlowEntry* added = nullptr;
+  if (free_ != kNoEntry) {
+    added = &entry(free_);
+    free_ = added->next;
+    added->next = kNoEntry;
   } else {
-    id = never_used_++;
+    added = new (&entry(never_used_)) FlowEntry{};
+    added->id = never_used_++;
   }
-  FlowEntry* added = new (&entry(id)) FlowEntry{};
   added->key = masked_key;
+  added->decision = nullptr;
+  added->used_ns.set(0);
   added->hash = static_cast<std::uint32_t>(key_hash);
-  added->id = id;
-  place(view_, id);
+  added->pending = 0;
+  added->packets_before = added->packets.get();
+  added->bytes_before = added->bytes.get();
+  place(view_, added->id);
   size_.add(1);
   return added;
 }

@@ -42,7 +42,7 @@ class FlowTable {
   /// What lookup() gives as the hash of a key.
   [[nodiscard]] std::uint64_t hash_of(const FlowKey& masked_key) const;
 
-  /// Adds an entry for a key that is not there, its decision null and its counters zero. Null if the table is full.
+  /// Adds an entry for a key that is not there, its decision null and nothing counted of it. Null if the table is full.
   [[nodiscard]] FlowEntry* insert(const FlowKey& masked_key, std::uint64_t key_hash);
   void erase(FlowEntry& entry);
 

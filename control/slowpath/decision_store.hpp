@@ -19,10 +19,6 @@
 
 namespace sluice::control {
 
-/// A flow: the PMD's index in the upper eight bits, the entry's id below.
-enum class FlowRef : std::uint32_t {};
-inline constexpr FlowRef kNoFlow{0xffffffff};
-
 struct DecisionNode {
   flowtable::Decision slot;  ///< what flows point to
   DecisionInputs inputs;

@@ -16,18 +16,20 @@ FlowRecords::FlowRecords(std::span<const PmdLink> pmds) : pmds_(pmds), of_pmd_(p
   for (std::size_t i = 0; i < pmds.size(); ++i) of_pmd_[i].reserve(pmds[i].table->capacity());
 }
 
-void FlowRecords::add(FlowRef flow, DecisionId decision, DecisionNode& node, std::uint64_t now_ns) {
+void FlowRecords::add(FlowRef flow, DecisionId decision, DecisionNode& node, RuleBook& rules, std::uint64_t now_ns) {
   auto& records = of_pmd_[pmd_of(flow)];
   if (entry_of(flow) >= records.size()) records.resize(std::size_t{entry_of(flow)} + 1);
   FlowRecord& record = at(flow);
   assert(record.decision == kNoDecision);
-  record = {};
+  settle(flow, rules, record.rule);
   record.installed = static_cast<std::uint32_t>(now_ns >> kInstalledShift);
   link(flow, decision, node);
   ++counts_[pmd_of(flow)];
 }
 
-void FlowRecords::remove(FlowRef flow, DecisionNode& node) {
+void FlowRecords::remove(FlowRef flow, DecisionNode& node, RuleBook& rules) {
+  settle(flow, rules, node.inputs.rule);
+  at(flow).rule = node.inputs.rule;
   unlink(flow, node);
   --counts_[pmd_of(flow)];
 }
@@ -65,6 +67,10 @@ void FlowRecords::settle(FlowRef flow, RuleBook& rules, std::uint64_t rule) {
   auto& credited = at(flow).credited;
   credited.packets += fresh.packets;
   credited.bytes += fresh.bytes;
+}
+
+void FlowRecords::settle_removed(FlowRef flow, RuleBook& rules) {
+  if (!live(flow)) settle(flow, rules, record(flow).rule);
 }
 
 void FlowRecords::prefetch(FlowRef flow) const {

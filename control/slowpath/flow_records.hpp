@@ -1,5 +1,8 @@
-// FlowRecords: what the slow path keeps of each flow: 32 bytes, parallel to the entries of the PMD's table, where
+// FlowRecords: what the slow path keeps of each flow: 40 bytes, parallel to the entries of the PMD's table, where
 // the key and the counters are. Slow-path thread.
+//
+// A PMD goes on counting for a flow until it has carried out the command to erase it. The entry's counters stay what
+// they are then, also when it becomes another flow, so that settle_removed() and add() give the rest to its rule.
 #pragma once
 
 #include <cstdint>
@@ -11,32 +14,24 @@
 
 namespace sluice::control {
 
-inline constexpr std::size_t kMaxPmds = 255;
-
-[[nodiscard]] constexpr FlowRef flow_ref(std::size_t pmd, flowtable::EntryId entry) {
-  return FlowRef{static_cast<std::uint32_t>(pmd << 24U) | entry};
-}
-[[nodiscard]] constexpr std::size_t pmd_of(FlowRef flow) { return static_cast<std::uint32_t>(flow) >> 24U; }
-[[nodiscard]] constexpr flowtable::EntryId entry_of(FlowRef flow) {
-  return static_cast<std::uint32_t>(flow) & 0x00ff'ffffU;
-}
-
 struct FlowRecord {
   DecisionId decision = kNoDecision;  ///< kNoDecision: no flow here
   std::uint32_t installed = 0;        ///< when, in units of 2^20 ns, modulo 2^32
   FlowRef previous = kNoFlow;         ///< of the same decision
   FlowRef next = kNoFlow;
-  RuleCounts credited;  ///< of the entry's counts, what went to rules that decided it before
+  std::uint64_t rule = kNoRule;  ///< of the flow that was removed: whose the rest of the counts is
+  RuleCounts credited;           ///< of the entry's counts, what was given to rules
 };
-static_assert(sizeof(FlowRecord) == 32);
+static_assert(sizeof(FlowRecord) == 40);
 
 class FlowRecords {
  public:
   explicit FlowRecords(std::span<const PmdLink> pmds);
 
-  /// A flow that was not there.
-  void add(FlowRef flow, DecisionId decision, DecisionNode& node, std::uint64_t now_ns);
-  void remove(FlowRef flow, DecisionNode& node);
+  /// A flow that was not there. Its entry may have been another, whose counts are settled by this.
+  void add(FlowRef flow, DecisionId decision, DecisionNode& node, RuleBook& rules, std::uint64_t now_ns);
+  /// Settles what there is of its counts.
+  void remove(FlowRef flow, DecisionNode& node, RuleBook& rules);
   void move(FlowRef flow, DecisionNode& from, DecisionId to, DecisionNode& node);
 
   [[nodiscard]] const FlowRecord& record(FlowRef flow) const { return of_pmd_[pmd_of(flow)][entry_of(flow)]; }
@@ -51,10 +46,12 @@ class FlowRecords {
 
   /// Since when a flow has had no packet; its installation counts as one.
   [[nodiscard]] std::uint64_t idle_ns(FlowRef flow, std::uint64_t now_ns) const;
-  /// The entry's counts without those of earlier rules.
+  /// The entry's counts that no rule was given yet.
   [[nodiscard]] RuleCounts counts(FlowRef flow) const;
   /// Gives what counts() says to the rule that has decided so far.
   void settle(FlowRef flow, RuleBook& rules, std::uint64_t rule);
+  /// The same for a flow that was removed, when its PMD has erased it, unless the entry is another flow by now.
+  void settle_removed(FlowRef flow, RuleBook& rules);
   /// Loads the entry of a flow that may come soon.
   void prefetch(FlowRef flow) const;
 

@@ -40,7 +40,7 @@ FlowSet::FlowSet(std::span<const PmdLink> pmds, const Pipeline& pipeline, RuleBo
 void FlowSet::install(FlowRef flow, const FlowKey& key, std::uint64_t now_ns) {
   const auto id = decision_for(pipeline_.inputs(key), key.in_port, now_ns);
   DecisionNode& node = decisions_.node(id);
-  records_.add(flow, id, node, now_ns);
+  records_.add(flow, id, node, rules_, now_ns);
   if (node.refreshed_ns + kRefreshEveryNs <= now_ns) refresh_sources(node, now_ns);
   send(flow, Command::Kind::install, &node.slot);
 }
@@ -99,9 +99,9 @@ void FlowSet::drop(FlowRef flow, std::uint64_t now_ns) {
   DecisionNode& node = decisions_.node(id);
   const auto idle = records_.idle_ns(flow, now_ns);
   refresh_sources(node, now_ns - std::min(idle, now_ns));
-  records_.settle(flow, rules_, node.inputs.rule);
-  records_.remove(flow, node);
+  records_.remove(flow, node, rules_);
   send(flow, Command::Kind::remove);
+  if (rules_.find(node.inputs.rule) != nullptr) graveyard_.bury(flow);
   // A doomed one is retired where the doomed are dealt with.
   if (node.flows == 0 && !node.doomed) decisions_.retire(id);
 }
@@ -240,7 +240,9 @@ bool FlowSet::settled() const {
 bool FlowSet::flush() {
   bool any = false;
   for (auto& outbox : outboxes_) any |= outbox.flush();
-  decisions_.free(graveyard_.collect());
+  const auto freed = graveyard_.collect();
+  decisions_.free(freed.decisions);
+  for (const auto flow : freed.flows) records_.settle_removed(flow, rules_);
   return any;
 }
 

@@ -16,11 +16,12 @@ void Graveyard::end_round() {
   ++closed_;
 }
 
-std::vector<DecisionId> Graveyard::collect() {
-  std::vector<DecisionId> free;
+Graveyard::Numbers Graveyard::collect() {
+  Numbers free;
   while (!batches_.empty() && batches_.front().sent->out(pmds_, outboxes_)) {
-    const auto& decisions = batches_.front().decisions;
-    free.insert(free.end(), decisions.begin(), decisions.end());
+    const auto& [decisions, flows] = batches_.front().numbers;
+    free.decisions.insert(free.decisions.end(), decisions.begin(), decisions.end());
+    free.flows.insert(free.flows.end(), flows.begin(), flows.end());
     batches_.pop_front();
     ++collected_;
   }

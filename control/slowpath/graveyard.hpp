@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "control/slowpath/dependency_index.hpp"
+#include "control/slowpath/flow_ref.hpp"
 #include "control/slowpath/pmd_link.hpp"
 
 namespace sluice::control {
@@ -37,11 +38,20 @@ class Graveyard {
   void bury(std::unique_ptr<const flowtable::ActionList> list);
   void bury(std::unique_ptr<const datapath::MaskView> view) { now_.views.push_back(std::move(view)); }
   /// The decision's number may be used again when collect() returns it.
-  void bury(DecisionId decision) { now_.decisions.push_back(decision); }
+  void bury(DecisionId decision) { now_.numbers.decisions.push_back(decision); }
+  /// The flow's entry is erased when collect() returns it.
+  void bury(FlowRef flow) { now_.numbers.flows.push_back(flow); }
+
+  struct Numbers {
+    std::vector<DecisionId> decisions;
+    std::vector<FlowRef> flows;
+
+    [[nodiscard]] bool empty() const { return decisions.empty() && flows.empty(); }
+  };
 
   void end_round();
-  /// Frees what nobody uses any more, and returns the decisions among it.
-  [[nodiscard]] std::vector<DecisionId> collect();
+  /// Frees what nobody uses any more, and returns the numbers among it.
+  [[nodiscard]] Numbers collect();
   /// The number of the batch that is being filled, and whether a batch and all before it are freed.
   [[nodiscard]] std::uint64_t batch() const { return closed_; }
   [[nodiscard]] bool freed(std::uint64_t batch) const { return collected_ > batch || empty(); }
@@ -51,10 +61,10 @@ class Graveyard {
   struct Batch {
     std::vector<std::unique_ptr<const flowtable::ActionList>> lists;
     std::vector<std::unique_ptr<const datapath::MaskView>> views;
-    std::vector<DecisionId> decisions;
+    Numbers numbers;
     std::optional<Carried> sent;  ///< none while it is being filled
 
-    [[nodiscard]] bool empty() const { return lists.empty() && views.empty() && decisions.empty(); }
+    [[nodiscard]] bool empty() const { return lists.empty() && views.empty() && numbers.empty(); }
   };
 
   std::span<const PmdLink> pmds_;

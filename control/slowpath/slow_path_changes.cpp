@@ -142,8 +142,8 @@ std::vector<FlowSnapshot> SlowPath::flows(std::size_t limit) const {
           {.pmd = pmd_of(flow),
            .key = entry.key,
            .mask = masks_.mask(entry.key.in_port, static_cast<flowtable::PacketClass>(entry.key.packet_class)).mask,
-           .packets = entry.packets.get(),
-           .bytes = entry.bytes.get(),
+           .packets = entry.own_packets(),
+           .bytes = entry.own_bytes(),
            .used_ns = used != 0 ? std::optional(used) : std::nullopt,
            .actions = *flows_.decision(flow).list});
     });

@@ -293,7 +293,7 @@ class Episodes : public ::testing::TestWithParam<int> {
     seen.entry = joined_.find(key);
     if (seen.entry == nullptr) return seen;
     seen.decision = seen.entry->decision;
-    seen.packets = seen.entry->packets.get();
+    seen.packets = seen.entry->own_packets();
     if (seen.decision != nullptr) seen.list = seen.decision->actions();
     return seen;
   }

@@ -66,7 +66,7 @@ class Law : public ::testing::TestWithParam<int> {
     seen.entry = world_.pmd->find(key);
     if (seen.entry == nullptr) return seen;
     seen.decision = seen.entry->decision;
-    seen.packets = seen.entry->packets.get();
+    seen.packets = seen.entry->own_packets();
     if (seen.decision != nullptr) seen.list = seen.decision->actions();
     return seen;
   }

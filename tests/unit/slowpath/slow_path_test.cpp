@@ -63,7 +63,7 @@ TEST(SlowPath, where_the_mask_stays_flows_change_their_rule_in_place) {
   world.rule("priority=2,tcp,tp_src=15,actions=drop");
   EXPECT_EQ(world.installed(world.key(tcp(1, 2, 15))), "drop (rule)");
   EXPECT_EQ(world.pmd->find(world.key(tcp(1, 2, 15))), entry);
-  EXPECT_EQ(entry->packets.get(), 1U);
+  EXPECT_EQ(entry->own_packets(), 1U);
   EXPECT_EQ(world.pmd->find(world.key(tcp(1, 2, 16)))->decision, other);
   EXPECT_TRUE(world.slow->delete_rule(world.parsed("priority=2,tcp,tp_src=15,actions=drop")));
   world.settle();
@@ -226,6 +226,42 @@ TEST(SlowPath, rules_count_flows_that_are_gone_as_well) {
   ASSERT_EQ(world.slow->rules().size(), 1U);
   EXPECT_EQ(world.slow->rules()[0].packets, 4U);
   EXPECT_EQ(world.slow->rules()[0].bytes, 4U * 64);
+}
+
+/// The slow path has given the flow up, and its PMD is still to hear of it.
+World with_a_flow_on_its_way_out() {
+  World world;
+  world.port(1);
+  world.port(2);
+  world.rule("priority=5,tcp,tp_src=5,actions=drop");
+  world.rule("priority=5,tcp,tp_src=6,actions=drop");
+  world.send(tcp(1, 2, 5));
+  world.now += 60 * kSecond;
+  while (world.slow->flow_count() != 0) world.slow->run_once(world.now);
+  for (int i = 0; i < 2; ++i) world.pmd->packet(world.key(tcp(1, 2, 5)), world.now);
+  return world;
+}
+
+TEST(SlowPath, rules_count_what_a_flow_has_until_its_pmd_has_erased_it) {
+  World world = with_a_flow_on_its_way_out();
+  world.pmd->run(world.now);
+  EXPECT_EQ(world.pmd->table().size(), 0U);
+  world.settle();
+  EXPECT_EQ(world.slow->rules()[0].packets, 3U);
+  EXPECT_EQ(world.slow->rules()[0].bytes, 3U * 64);
+}
+
+TEST(SlowPath, what_a_flow_has_had_at_last_is_its_rules_also_if_its_entry_is_another_flow_by_then) {
+  World world = with_a_flow_on_its_way_out();
+  const auto* const entry = world.pmd->find(world.key(tcp(1, 2, 5)));
+  world.pmd->run(world.now);
+  for (int i = 0; i < 4; ++i) world.pmd->packet(world.key(tcp(1, 2, 6)), world.now);
+  ASSERT_EQ(world.pmd->find(world.key(tcp(1, 2, 6))), entry);
+  world.settle();
+  EXPECT_EQ(world.slow->rules()[0].packets, 3U);
+  EXPECT_EQ(world.slow->rules()[1].packets, 4U);
+  ASSERT_EQ(world.slow->flows(10).size(), 1U);
+  EXPECT_EQ(world.slow->flows(10)[0].packets, 4U);
 }
 
 TEST(SlowPath, a_port_that_left_is_forgotten_when_no_pmd_can_name_it) {
