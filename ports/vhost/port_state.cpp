@@ -29,6 +29,7 @@ void clear_connection(PortState& state) {
   state.features = state.protocol_features = 0;
   state.log = 0;
   state.logs = {};
+  state.attempts = 0;
   state.mtu = state.status = state.table = state.node = 0;
 }
 

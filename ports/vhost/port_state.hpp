@@ -59,7 +59,7 @@ inline constexpr unsigned kRegionSlots = GuestMemory::kMaxRegions + kMaxTableReg
 using RegionSet = std::array<std::uint64_t, (kRegionSlots + 63) / 64>;
 
 struct alignas(4096) PortState {
-  static constexpr std::uint32_t kLayout = 5;
+  static constexpr std::uint32_t kLayout = 6;
   static constexpr std::size_t kPathSize = 112;
 
   std::uint32_t layout = 0;  ///< kLayout; 0: never used
@@ -71,7 +71,10 @@ struct alignas(4096) PortState {
   // Whose state this is: of a port with another socket it is not taken up.
   std::array<char, kPathSize> path{};  ///< of the socket, with a final 0
   std::uint8_t client = 0;
-  std::array<std::uint8_t, 7> reserved{};
+  /// Processes in a row that have begun to take the connection up, once it was theirs, or to handle its next message,
+  /// and did not come to the end of it: those that died of it, and the one that does so now.
+  std::uint8_t attempts = 0;
+  std::array<std::uint8_t, 6> reserved{};
   std::uint64_t listener_device = 0;  ///< server: of the socket's file
   std::uint64_t listener_inode = 0;
 
@@ -110,6 +113,28 @@ void store_ring(PortState& state, unsigned index, const RingState& next);
 void finish_store(PortState& state);
 /// Forgets the connection; what was kept for it is the caller's to forget.
 void clear_connection(PortState& state);
+
+/// For as long as it lives, the process does what it may die of, as each that follows it may again.
+class Attempt {
+ public:
+  /// So many may die, one after the other, before the connection is closed: one or two may have been killed by chance.
+  static constexpr std::uint8_t kMost = 3;
+
+  /// `after`: what is counted when it is done.
+  Attempt(PortState& state, std::uint8_t after) : state_(state), after_(after) {
+    commit(state_.attempts, static_cast<std::uint8_t>(state_.attempts + 1));
+  }
+  ~Attempt() {
+    // Closed meanwhile, the connection is of no concern to the next one.
+    if (state_.attempts != 0) commit(state_.attempts, after_);
+  }
+  Attempt(const Attempt&) = delete;
+  Attempt& operator=(const Attempt&) = delete;
+
+ private:
+  PortState& state_;
+  std::uint8_t after_;
+};
 
 /// Counts the generation up at its begin and at its end.
 class Change {

@@ -85,13 +85,15 @@ tl::expected<void, std::string> VhostPort::open_listener() {
   return {};
 }
 
-void VhostPort::prepare_connection() {
+void VhostPort::prepare_connection(unsigned died) {
   readiness_.reset();
   inherited_.reset();
   const PortState& state = estate_.state();
   if (!known()) return;
   prepared_for_ = state.generation;
   inherited_ = estate_.take(Heirloom::connection, 0);
+  // What others have died of is not tried again.
+  if (died >= Attempt::kMost) return;
   if (inherited_ && state.phase == Phase::rest && state.staged == 0) readiness_ = device_.prepare();
 }
 
@@ -115,48 +117,51 @@ void VhostPort::begin_state() {
 void VhostPort::activate() {
   begin_state();
   stage_ = Stage::active;
+  take_up();
+  serve();
+  if (connection_ != nullptr) connection_->handle_waiting();
+  // Whatever others may have died of has been tried by now.
+  commit(estate_.state().attempts, std::uint8_t{0});
+}
+
+void VhostPort::take_up() {
   PortState& state = estate_.state();
+  const std::uint8_t died = state.attempts;
+  const Attempt attempt(state, died);
   // Looked at again as well if a descriptor was missing, which may have been on its way then.
   if (!readiness_ || !*readiness_ || prepared_for_ != state.generation) {
     finish_store(state);
-    prepare_connection();
+    prepare_connection(died);
   }
-  {
-    const Change change(state);
-    take_up_connection();
+  const Change change(state);
+  if (!inherited_) return close_inherited(estate_, {});  // there is none, and nothing of one may be left
+  if (const std::string wrong = take_up_connection(died); !wrong.empty()) {
+    log(Severity::error, wrong + "; connection closed");
+    // Said first: whoever dies in the middle of the reset leaves half a state.
+    commit(state.phase, Phase::closing);
+    device_.reset();
+    return close_inherited(estate_, std::move(inherited_));
   }
-  serve();
-  if (connection_ != nullptr) connection_->handle_waiting();
+  unsigned rings = 0;
+  for (unsigned i = 0; i < device_.rings().count(); ++i) rings += device_.rings().ring(i).started;
+  log(Severity::info, "taken up again: " + std::to_string(rings) + (rings == 1 ? " ring" : " rings") + ", features " +
+                          feature_names(state.features));
+  talk(std::move(inherited_));
 }
 
-void VhostPort::take_up_connection() {
-  const Phase phase = estate_.state().phase;
-  if (!inherited_) {
-    close_inherited(estate_, {});  // there is none, and nothing of one may be left
-    return;
+/// What is wrong with it; empty: nothing.
+std::string VhostPort::take_up_connection(unsigned died) {
+  if (died >= Attempt::kMost) {
+    return "the last " + std::to_string(died) + " processes ended while they did the same of what it wants";
   }
-  std::string wrong;
-  if (phase != Phase::rest) {
-    wrong = phase == Phase::settling ? "the process before this one ended while it answered a message"
-                                     : "the process before this one ended while it closed the connection";
-  } else if (!*readiness_) {
-    wrong = "the process before this one has left what cannot be taken up: " + readiness_->error();
-  } else if (auto taken = device_.take_over(); !taken) {
-    wrong = "the process before this one has left what cannot be taken up: " + taken.error();
+  switch (estate_.state().phase) {
+    case Phase::settling: return "the process before this one ended while it answered a message";
+    case Phase::closing: return "the process before this one ended while it closed the connection";
+    case Phase::rest: break;
   }
-  if (wrong.empty()) {
-    unsigned rings = 0;
-    for (unsigned i = 0; i < device_.rings().count(); ++i) rings += device_.rings().ring(i).started;
-    log(Severity::info, "taken up again: " + std::to_string(rings) + (rings == 1 ? " ring" : " rings") + ", features " +
-                            feature_names(estate_.state().features));
-    talk(std::move(inherited_));
-    return;
-  }
-  log(Severity::error, wrong + "; connection closed");
-  // Said first: whoever dies in the middle of the reset leaves half a state.
-  commit(estate_.state().phase, Phase::closing);
-  device_.reset();
-  close_inherited(estate_, std::move(inherited_));
+  auto taken = *readiness_;
+  if (taken) taken = device_.take_over();
+  return taken ? std::string() : "the process before this one has left what cannot be taken up: " + taken.error();
 }
 
 void VhostPort::serve() {

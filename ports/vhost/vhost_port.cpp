@@ -78,7 +78,7 @@ VhostPort::Result VhostPort::prepare(const VhostPortOptions& options, const Port
   if (!alarm) return fail(std::string("no eventfd: ") + std::strerror(errno));
   std::unique_ptr<VhostPort> port(new VhostPort(options, host, estate, std::move(alarm)));
   if (auto opened = port->open_listener(); !opened) return fail(opened.error());
-  port->prepare_connection();
+  port->prepare_connection(estate.state().attempts);
   if (options.has_time) port->device_.settle_prepared();
   return port;
 }
@@ -201,6 +201,7 @@ void VhostPort::talk(UniqueFd socket) {
       Connection::Handlers{
           [this](Message message) {
             const Change change(estate_.state());
+            const Attempt attempt(estate_.state(), 0);
             Outcome outcome = device_.handle(std::move(message));
             if (outcome.error.empty()) attempts_ = 0;
             // No message more: each could make us wait.

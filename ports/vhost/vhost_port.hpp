@@ -101,9 +101,10 @@ class VhostPort final : public Port {
   [[nodiscard]] bool known() const;
   [[nodiscard]] std::optional<ListenSocket> inherited_listener();
   [[nodiscard]] tl::expected<void, std::string> open_listener();
-  void prepare_connection();
+  void prepare_connection(unsigned died);
   void begin_state();
-  void take_up_connection();
+  void take_up();
+  [[nodiscard]] std::string take_up_connection(unsigned died);
   void serve();
   void stop_serving();
 

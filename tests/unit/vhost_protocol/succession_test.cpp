@@ -151,6 +151,49 @@ TEST_F(Succession, there_is_a_log_at_each_instant_of_a_change_of_logs) {
   EXPECT_TRUE(errors_.empty()) << errors_.back();
 }
 
+TEST_F(Succession, a_connection_of_whose_message_each_process_dies_is_closed_by_the_fourth) {
+  KeptEstate estate;
+  FrontEnd peer = left_behind(estate);
+  for (unsigned died = 1; died <= ports::vhost::Attempt::kMost; ++died) {
+    std::optional<ports::vhost::PortState> left;
+    peer.send_u64(Request::set_vring_call, 1, {event_.get()});  // as if it were in the socket still
+    const auto port = prepare(estate);
+    estate.on_change = [&] {
+      if (!left) left = estate.state();
+    };
+    port->activate();
+    EXPECT_TRUE(peer.settle());
+    estate.on_change = [] {};
+    port->leave();
+    ASSERT_TRUE(left);
+    EXPECT_EQ(left->attempts, died);
+    EXPECT_EQ(estate.state().attempts, 0U) << "it has not died";
+    estate.state() = *left;  // it has died
+  }
+  EXPECT_TRUE(errors_.empty()) << errors_.back();
+  const auto next = prepare(estate);
+  next->activate();
+  EXPECT_TRUE(peer.wait_until_closed());
+  ASSERT_FALSE(errors_.empty());
+  EXPECT_TRUE(
+      errors_.back().ends_with("the last 3 processes ended while they did the same of what it wants; "
+                               "connection closed"))
+      << errors_.back();
+  EXPECT_EQ(estate.state().attempts, 0U);
+}
+
+TEST_F(Succession, one_that_prepared_itself_before_two_died_of_a_message_goes_on_and_counts_anew) {
+  KeptEstate estate;
+  FrontEnd peer = left_behind(estate);
+  const auto next = prepare(estate);
+  estate.state().attempts = ports::vhost::Attempt::kMost - 1;
+  estate.state().generation += 2;
+  next->activate();
+  EXPECT_EQ(estate.state().attempts, 0U);
+  EXPECT_TRUE(peer.settle());
+  EXPECT_TRUE(errors_.empty()) << errors_.back();
+}
+
 TEST_F(Succession, a_connection_whose_dirty_log_was_lost_is_closed_and_the_log_says_why) {
   KeptEstate estate;
   FrontEnd peer = left_behind(estate);
