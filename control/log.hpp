@@ -2,6 +2,9 @@
 //
 // Where stderr is the journal's (systemd sets JOURNAL_STREAM), lines carry no time and their level as the journal's
 // own "<N>" prefix; else time and level are in the line.
+//
+// Nobody waits for whoever reads: lines that find no room are left out, and the next that does says how many. (Only a
+// pipe or terminal of another user, which cannot be opened anew, is waited for.)
 #pragma once
 
 #include <array>
@@ -17,7 +20,8 @@ namespace sluice::control {
 /// What a level may be called, the most talkative first.
 inline constexpr std::array<std::string_view, 5> kLogLevels{"debug", "info", "warning", "error", "off"};
 
-/// Makes spdlog's default logger ours, at level info. Once, before any other thread is there.
+/// Makes spdlog's default logger ours, at level info, and stderr one that is not waited for. Once, before any other
+/// thread is there.
 void start_log();
 
 /// `level` is one of kLogLevels.

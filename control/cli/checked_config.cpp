@@ -39,7 +39,7 @@ tl::expected<Config, std::vector<std::string>> checked_config(std::string_view t
 }
 
 int report_errors(const std::string& path, const std::vector<std::string>& errors) {
-  for (const std::string& line : errors) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : errors) std::fputs((line + "\n").c_str(), stderr);
   return fail(fmt::format("{}: {} {}", path, errors.size(), errors.size() == 1 ? "error" : "errors"));
 }
 

@@ -63,7 +63,8 @@ int flushed(int exit) {
 }  // namespace
 
 int fail(const std::string& message) {
-  fmt::print(stderr, "{} {}\n", Style::of(STDERR_FILENO).red("sluice:"), message);
+  // Not fmt::print, which throws if nobody reads.
+  std::fputs(fmt::format("{} {}\n", Style::of(STDERR_FILENO).red("sluice:"), message).c_str(), stderr);
   return kFailed;
 }
 

@@ -22,14 +22,14 @@ def script(path: pathlib.Path, text: str) -> pathlib.Path:
 
 
 class Keeper:
-    def __init__(self, place: pathlib.Path, text: str, *, env=None, arguments=()):
+    def __init__(self, place: pathlib.Path, text: str, *, env=None, arguments=(), stderr=None):
         self.worker = script(place / "worker", text)
         self.log_path = place / "log"
         self.log_path.touch()
         self._from = self.log_path.stat().st_size
         (place / "switch.yaml").write_text("as it is now")
         with open(self.log_path, "ab") as log:
-            self.child = subprocess.Popen([PROGRAM, self.worker, place / "switch.yaml", *arguments], stdout=log, stderr=log,
+            self.child = subprocess.Popen([PROGRAM, self.worker, place / "switch.yaml", *arguments], stdout=log, stderr=log if stderr is None else stderr,
                                           env={**os.environ, **(env or {})})
 
     def log(self) -> str:

@@ -1,8 +1,11 @@
 """The keeper, with workers that are scripts: what it holds, how it follows workers that end in every way, and how it
 ends."""
 
+import contextlib
 import os
+import re
 import signal
+import socket
 
 import pytest
 
@@ -80,6 +83,38 @@ def test_workers_that_die_again_and_again_are_followed_later_and_later(tmp_path)
         assert text.count("ended with exit code 3; another is started\n") == 5
         assert "again and again: another is started in 100 ms" in text
         assert keeper.ends() == 0
+
+
+def taken_out(end: int) -> bytes:
+    os.set_blocking(end, False)
+    taken = b""
+    with contextlib.suppress(BlockingIOError):
+        while more := os.read(end, 65536):
+            taken += more
+    return taken
+
+
+@pytest.mark.parametrize("ends", [os.pipe, lambda: [end.detach() for end in socket.socketpair()]], ids=["pipe", "journal"])
+def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path, ends):
+    reads, writes = ends()
+    os.set_blocking(writes, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writes, b"x")
+    os.set_blocking(writes, True)
+    runs, stream = tmp_path / "runs", os.fstat(writes)
+    with Keeper(tmp_path, WAITS + f"say(RUNNING); print(os.getpid(), file=open({str(runs)!r}, 'a')); until_told_to_end()",
+                stderr=writes, env={"JOURNAL_STREAM": f"{stream.st_dev}:{stream.st_ino}"}) as keeper:
+        os.close(writes)
+        for run in (1, 2, 3):
+            waits(lambda: runs.exists() and len(runs.read_text().split()) == run, f"worker {run}")
+            if run < 3:
+                os.kill(int(runs.read_text().split()[-1]), signal.SIGKILL)
+        text = taken_out(reads)
+        assert keeper.ends() == 0
+        text = (text + taken_out(reads)).decode().lstrip("x")
+    os.close(reads)
+    assert re.match(r"\n\([2-9] lines are missing here: nobody read them\)\n(.*\n)*.*SIGTERM: the switch ends", text), text
 
 
 def test_a_first_worker_that_fails_is_not_followed(tmp_path):
