@@ -16,6 +16,8 @@
 #include <csignal>
 #include <utility>
 
+#include "ports/vhost/unix_socket.hpp"
+
 namespace sluice::control {
 
 using std::chrono::milliseconds;
@@ -82,13 +84,15 @@ int Keeper::run() {
   return exit_;
 }
 
-/// Those of ports that a worker has not removed because it had to be killed.
+/// Those of ports that a worker has not removed because it had to be killed; not what another has put there since.
 void Keeper::remove_sockets() const {
   for (const auto& [place, fd] : kept_.all()) {
     sockaddr_un address{};
     socklen_t size = sizeof address;
-    if (place.kind != Kept::listener) continue;
-    if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0) ::unlink(address.sun_path);
+    if (place.kind != Kept::listener || place.slot >= SharedState::kMaxSlots) continue;
+    if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) continue;
+    const auto& state = shared_->vhost[place.slot].state;
+    ports::vhost::remove_socket(address.sun_path, state.listener_device, state.listener_inode);
   }
 }
 

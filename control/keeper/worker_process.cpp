@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,7 +74,12 @@ int out_of_the_way(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }
 }  // namespace
 
 Expected<Binary> Binary::open(const std::string& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // A FIFO would be waited for.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat info {};
+  if (fd && ::fstat(fd.get(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    return tl::unexpected(Error{fmt::format("'{}' cannot be executed: it is no regular file", path)});
+  }
   if (!fd || ::faccessat(fd.get(), "", X_OK, AT_EMPTY_PATH) != 0) {
     return tl::unexpected(Error{fmt::format("'{}' cannot be executed: {}", path, std::strerror(errno))});
   }

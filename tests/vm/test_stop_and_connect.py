@@ -69,6 +69,25 @@ def test_sigterm_ends_the_switch_in_order_and_a_later_start_goes_on(place, times
         figures.add(f"SIGTERM under traffic, {kind}, until the switch has ended", took, aims.CLEAN_STOP)
 
 
+def test_of_a_worker_that_had_to_be_killed_the_sockets_are_removed_and_nobody_elses(place):
+    own, anothers = place / "own.sock", place / "anothers.sock"
+    config = vhost_ports(place)
+    config["ports"] = [vhost_port("own", own, "server"), vhost_port("taken", anothers, "server")]
+    with Switch(place, config) as switch, socket.socket(socket.AF_UNIX) as another:
+        switch.wait_ready()
+        anothers.unlink()
+        another.bind(str(anothers))
+        worker = switch.worker_pid
+        os.kill(worker, signal.SIGSTOP)
+        switch.child.send_signal(signal.SIGTERM)
+        wait_until(lambda: "the switch ends" in switch.log(), "the keeper has told it")
+        os.kill(worker, signal.SIGKILL)
+        switch.child.wait(PATIENCE)
+        switch.killed, switch.deaths_expected = True, 1
+        assert "was killed by signal 9" in switch.log()
+        assert not own.exists() and anothers.is_socket()
+
+
 @contextlib.contextmanager
 def accepted(listener: socket.socket):
     """The switch's connection, once it is there."""

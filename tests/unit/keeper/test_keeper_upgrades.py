@@ -88,6 +88,13 @@ def test_a_configuration_that_is_a_pipe_by_now_is_not_waited_for(tmp_path):
         assert keeper.ends() == 0
 
 
+def test_a_binary_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "switch.yaml.next", 0o755)
+    with Keeper(tmp_path, ASKS) as keeper:
+        keeper.waits_for("worker upgraded: .*switch.yaml.next' cannot be executed: it is no regular file\n")
+        assert keeper.ends() == 0
+
+
 def test_devices_take_longer_to_close_and_open_than_guests_may_wait(tmp_path):
     with Keeper(tmp_path, WAITS + """
 settings(); say(RUNNING); say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=5000)
