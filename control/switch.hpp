@@ -101,6 +101,9 @@ class Switch {
   /// `link` outlive the switch.
   [[nodiscard]] static Expected<std::unique_ptr<Switch>> prepare(const Config& config, ports::EventLoop& loop,
                                                                  KeeperLink& link);
+  /// While another worker has the ports, now and then: follows what has become of guests since, so that none of them
+  /// has to wait for it in take_up().
+  void prepare_again();
   /// Takes up the guests' ports, with all that the worker before us has learnt, counted and been told, and starts to
   /// work. After an error, here and below, there is nothing to do but to destroy the switch.
   [[nodiscard]] Expected<void> take_up();

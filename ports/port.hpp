@@ -38,6 +38,8 @@ class Port {
   Port& operator=(const Port&) = delete;
 
   // A port that can be followed by a successor's in another process (ports/vhost/estate.hpp) is made in two steps.
+  /// Before that, and while another process has the port: makes itself ready anew for what it has become.
+  virtual void prepare_again() {}
   /// Takes itself up: has had nothing to do with anybody before. The PMDs do not poll it yet.
   virtual void activate() {}
   /// After activate(), when the PMDs poll it: tells the guest of what it may not have heard of yet. May take a moment,

@@ -47,6 +47,9 @@ constexpr std::chrono::milliseconds kLongestBeat{50};
 /// once.
 constexpr std::chrono::milliseconds kUrgency{100};
 
+/// While another worker has the ports: when the keeper has said nothing of them for so long, and again and again then.
+constexpr std::chrono::milliseconds kRest{250};
+
 class Worker {
  public:
   /// `ordinary` is what the threads are for which no VM waits.
@@ -91,7 +94,12 @@ Expected<void> Worker::run() {
   link_.report(Saying::ready, SLUICE_VERSION);
   bool another_waits = false;
   for (;;) {
-    const auto command = link_.wait();
+    if (!link_.heard_within(kRest)) {
+      switch_->prepare_again();
+      continue;
+    }
+    const auto command = link_.receive();
+    if (!command && command.error() == Nothing::yet) continue;
     if (!command || command->saying == Saying::stop) return {};
     if (command->saying == Saying::leave) ::_exit(kDone);
     if (command->saying != Saying::go) continue;

@@ -131,6 +131,11 @@ tl::expected<KeeperLink::Command, Nothing> KeeperLink::next(bool wait) {
   return first;
 }
 
+bool KeeperLink::heard_within(std::chrono::milliseconds patience) const {
+  pollfd socket{socket_.get(), POLLIN, 0};
+  return !commands_.empty() || ::poll(&socket, 1, static_cast<int>(patience.count())) != 0;
+}
+
 bool KeeperLink::wait_until_alone() {
   if (!socket_) return true;
   if (!alone_) report(Saying::wants_alone);

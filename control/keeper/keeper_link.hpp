@@ -7,6 +7,7 @@
 // the same for the worker that comes after. A vhost-user port has its Estate in there as well.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -74,6 +75,8 @@ class KeeperLink {
   /// Waits until nothing is left of workers that have died, no hugepages and no devices; false if a command comes
   /// first. What it finds is true until go.
   bool wait_until_alone();
+  /// Whether the keeper says something within so long.
+  [[nodiscard]] bool heard_within(std::chrono::milliseconds patience) const;
   /// Waits for the next command; Nothing::ever: the keeper is gone.
   [[nodiscard]] tl::expected<Command, Nothing> wait() { return next(true); }
   void report(Saying saying, std::string_view text = {}, std::uint32_t index = 0) {

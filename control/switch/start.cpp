@@ -202,6 +202,12 @@ Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::E
   return std::unique_ptr<Switch>(new Switch(std::move(impl)));
 }
 
+void Switch::prepare_again() {
+  for (const SwitchPort& port : impl_->ports.all()) {
+    if (port.port != nullptr) port.port->prepare_again();
+  }
+}
+
 Expected<void> Switch::take_up() {
   if (auto done = impl_->prepare_again_if_changed(); !done) return done;
   for (const SwitchPort& port : impl_->ports.all()) impl_->link.slots().settle(port.id, port.config.name);

@@ -156,13 +156,18 @@ void Device::reset() {
 
 // ---- taking up what a process before us has left ----
 
-Device::Done Device::prepare() {
+Device::Done Device::suits() const {
   if (const std::uint64_t extra = state_.features & ~kFeatures; extra != 0) {
     return tl::unexpected("features " + feature_names(extra) + " (" + hex(extra) + ") are not offered any more");
   }
   if (const std::uint64_t extra = state_.protocol_features & ~kProtocolFeatures; extra != 0) {
     return tl::unexpected("protocol features " + hex(extra) + " are not offered any more");
   }
+  return rings_.suits();
+}
+
+Device::Done Device::prepare() {
+  if (Done suiting = suits(); !suiting) return suiting;
   auto memory = slots_.resume();
   if (!memory) return tl::unexpected(memory.error());
   memory->notify_when_lost(options_.alarm_eventfd);
@@ -170,6 +175,12 @@ Device::Done Device::prepare() {
   auto log = resume_log();
   if (!log) return tl::unexpected(log.error());
   return rings_.prepare(std::make_shared<const GuestMemory>(std::move(*memory)), std::move(*log));
+}
+
+void Device::let_go_of_prepared() {
+  rings_.let_go_of_prepared();
+  slots_.let_go();
+  numa_node_ = -1;
 }
 
 tl::expected<Rings::Log, std::string> Device::resume_log() {

@@ -78,6 +78,11 @@ class Device {
   /// second has PMDs go on where the rings stand by then. An error says why this connection cannot go on: reset() it.
   [[nodiscard]] Done prepare();
   [[nodiscard]] Done take_over();
+  /// Instead of that: memory and descriptors are let go.
+  void let_go_of_prepared();
+  /// Whether it is one for this device at all, whatever becomes of its descriptors; may be asked while another works
+  /// it.
+  [[nodiscard]] Done suits() const;
   /// Once PMDs poll what was taken over: interrupts its drivers, who may have missed one.
   void interrupt_resumed() { rings_.interrupt_resumed(); }
   /// Of what was prepared, what takes milliseconds: so that no PMD has to stop for a page of the guest's once it is

@@ -31,6 +31,8 @@ class RegionSlots {
 
   /// The memory that the state names, mapped; every region checked as if it had just come. Changes nothing but this.
   [[nodiscard]] tl::expected<GuestMemory, std::string> resume();
+  /// Instead of what resume() is for: the mappings are let go, and nothing is forgotten.
+  void let_go() { current_.clear(); }
   /// Forgets what a predecessor kept for a change that it did not live to make, or had made.
   void forget_strays();
 

@@ -184,15 +184,20 @@ void Rings::reset() {
 
 // ---- taking up what a process before us has left ----
 
+Rings::Result Rings::suits() const {
+  for (unsigned i = static_cast<unsigned>(rings_.size()); i < kMaxRings; ++i) {
+    if (state_.rings[i].kicked != 0) {
+      return ring_error(i, "it runs, but the port has " + std::to_string(rings_.size()) + " rings now");
+    }
+  }
+  return {};
+}
+
 Rings::Result Rings::prepare(Memory memory, Log log) {
   memory_ = std::move(memory);
   log_ = std::move(log);
-  for (unsigned i = 0; i < kMaxRings; ++i) {
+  for (unsigned i = 0; i < rings_.size(); ++i) {
     const RingState& state = state_.rings[i];
-    if (state.kicked != 0 && i >= rings_.size()) {
-      return ring_error(i, "it runs, but the port has " + std::to_string(rings_.size()) + " rings now");
-    }
-    if (i >= rings_.size()) continue;
     Ring& ring = rings_[i] = Ring{};
     for (const auto& [kind, fd] : {std::pair(Heirloom::kick, &ring.kick), std::pair(Heirloom::call, &ring.call),
                                    std::pair(Heirloom::err, &ring.err)}) {
@@ -208,6 +213,12 @@ Rings::Result Rings::prepare(Memory memory, Log log) {
     if (planned) ring.prepared = std::move(planned->vring);  // else its memory is away: so it was
   }
   return {};
+}
+
+void Rings::let_go_of_prepared() {
+  for (Ring& ring : rings_) ring = Ring{};
+  memory_.reset();
+  log_.reset();
 }
 
 Rings::Result Rings::publish_prepared() {

@@ -64,6 +64,9 @@ class Rings {
   /// Takes up the rings that the estate knows, in two steps. The first makes all that takes time and changes nothing
   /// that anybody sees; a ring whose memory is not there waits for it. An error: they cannot be taken up.
   [[nodiscard]] Result prepare(Memory memory, Log log);
+  /// Whether there are as many rings as are in use.
+  [[nodiscard]] Result suits() const;
+  void let_go_of_prepared();
   /// The second publishes them where they stand by now.
   [[nodiscard]] Result publish_prepared();
   /// Interrupts each of their drivers once: whoever worked the ring before may have died between the used index and the

@@ -92,9 +92,18 @@ void VhostPort::prepare_connection(unsigned died) {
   if (!known()) return;
   prepared_for_ = state.generation;
   inherited_ = estate_.take(Heirloom::connection, 0);
+  device_.let_go_of_prepared();  // a VM that is gone wants its memory back
   // What others have died of is not tried again.
   if (died >= Attempt::kMost) return;
   if (inherited_ && state.phase == Phase::rest && state.staged == 0) readiness_ = device_.prepare();
+}
+
+void VhostPort::prepare_again() {
+  const PortState& state = estate_.state();
+  // Odd: it is being changed. Whatever is wrong with what is prepared, it is looked at again when it is taken up.
+  if (stage_ != Stage::prepared || state.generation == prepared_for_ || state.generation % 2 != 0) return;
+  prepare_connection(state.attempts);
+  device_.settle_prepared();
 }
 
 void VhostPort::begin_state() {

@@ -79,6 +79,13 @@ VhostPort::Result VhostPort::prepare(const VhostPortOptions& options, const Port
   std::unique_ptr<VhostPort> port(new VhostPort(options, host, estate, std::move(alarm)));
   if (auto opened = port->open_listener(); !opened) return fail(opened.error());
   port->prepare_connection(estate.state().attempts);
+  // Another serves the VM, and can go on with it.
+  if (port->inherited_ && options.has_time && !options.has_to_go_on) {
+    if (auto suits = port->device_.suits(); !suits) {
+      return fail("the VM that is connected cannot be taken up: " + suits.error() +
+                  "; end it or let the port be as it is");
+    }
+  }
   if (options.has_time) port->device_.settle_prepared();
   return port;
 }

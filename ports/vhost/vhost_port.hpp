@@ -78,6 +78,7 @@ class VhostPort final : public Port {
   /// when this returns, and no PMD polls them before. What the estate has of another port, by socket or mode, is given
   /// up. Whatever is wrong with a connection costs that connection.
   void activate() override;
+  void prepare_again() override;
   void wake_guest() override { device_.interrupt_resumed(); }
   /// For a successor: touches nothing any more from here on, not even when it is destroyed. PMDs must have stopped.
   void leave() override;

@@ -56,6 +56,60 @@ TEST_F(Succession, a_connection_of_which_an_eventfd_was_lost_is_closed_and_the_l
   }
 }
 
+TEST_F(Succession, who_could_not_take_up_the_vm_that_another_serves_says_so_before_it_begins) {
+  KeptEstate estate;
+  auto wanted = options("s", ports::vhost::SocketMode::server);
+  wanted.queue_pairs = 2;
+  auto before = std::move(*Port::prepare(wanted, host_, estate));
+  before->activate();
+  FrontEnd peer = with_one_ring();
+  peer.start_ring(ram_, 2, 256, 0, event_.get(), event_.get());
+  EXPECT_TRUE(peer.settle());
+
+  wanted.queue_pairs = 1;
+  wanted.has_time = true;
+  const auto next = Port::prepare(wanted, host_, estate);
+  ASSERT_FALSE(next);
+  EXPECT_EQ(
+      next.error(),
+      "port 's': the VM that is connected cannot be taken up: ring 2: it runs, but the port has 2 rings now; end it "
+      "or let the port be as it is");
+  wanted.has_to_go_on = true;
+  EXPECT_TRUE(Port::prepare(wanted, host_, estate));
+  before->leave();
+  wanted.has_time = wanted.has_to_go_on = false;
+  EXPECT_TRUE(Port::prepare(wanted, host_, estate)) << "nobody serves it";
+}
+
+TEST_F(Succession, one_that_stands_by_follows_what_becomes_of_the_vm_and_holds_no_memory_of_one_that_is_gone) {
+  KeptEstate estate;
+  const auto before = prepare(estate);
+  before->activate();
+  const auto next = prepare(estate);
+  const auto mappings = [] { return Held::now().mappings; };
+  ASSERT_EQ(mappings(), 1U) << "the VM's own";
+  {
+    FrontEnd peer = with_one_ring();
+    EXPECT_TRUE(peer.settle());
+    EXPECT_EQ(mappings(), 2U);
+    next->prepare_again();
+    EXPECT_EQ(mappings(), 3U);
+    next->prepare_again();
+    EXPECT_EQ(mappings(), 3U);
+  }
+  ASSERT_TRUE(eventually([&] { return mappings() == 2U; })) << "the one that serves it has noticed";
+  next->prepare_again();
+  EXPECT_EQ(mappings(), 1U);
+
+  FrontEnd another = with_one_ring();
+  EXPECT_TRUE(another.settle());
+  next->prepare_again();
+  before->leave();
+  next->activate();
+  EXPECT_TRUE(another.settle());
+  EXPECT_TRUE(errors_.empty()) << errors_.back();
+}
+
 TEST_F(Succession, a_ring_without_eventfds_goes_on_without) {
   KeptEstate estate;
   FrontEnd peer = left_behind(estate);
