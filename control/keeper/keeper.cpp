@@ -31,6 +31,8 @@ constexpr milliseconds kStackPatience{200};
 /// For a worker that is told to stop to end, and moves. It takes a few tens of milliseconds, and seconds where devices
 /// take their time to close; one that is killed leaves its sockets behind. One that hangs is killed as ever.
 constexpr milliseconds kStopPatience{10'000};
+/// For one that has no ports yet, and does not listen to anybody until it is ready.
+constexpr milliseconds kUnreadyStopPatience{800};
 /// For a worker that has been told to go to take up guests, who wait. It takes milliseconds; more than in an upgrade,
 /// since there is nothing to go back to.
 constexpr milliseconds kTakeUpPatience{2'000};
@@ -78,7 +80,7 @@ int Keeper::run() {
   });
   if (manager_.watchdog().count() > 0) loop_.every(manager_.watchdog() / 2, [this] { manager_.alive(); });
   start_active();
-  if (active_ != nullptr) loop_.run();
+  loop_.run();  // which returns at once if there is nothing to do any more
   loop_.unwatch(signals_.get());
   if (stopping_ && !options_.leaves_all) remove_sockets();
   return exit_;
@@ -279,6 +281,7 @@ void Keeper::now_running(Worker& worker) {
     loop_.cancel(std::exchange(kill_timer_, 0));  // it was for the one before
     role_ = other_ == nullptr ? Other::none : Other::followed;
     stage_ = Stage::proving;
+    control_at_first_ = shared_->heartbeats[worker.heartbeat].control.load(std::memory_order_relaxed);
     arm(stage_timer_, kProof, &Keeper::proven);
   }
   adopt_settings(*active_);
@@ -342,7 +345,7 @@ void Keeper::stop(unsigned signal) {
   // One that has no ports yet, or is parked, has nothing to hand over.
   const bool works = active_->going && stage_ != Stage::taking_up;
   command(*active_, !options_.leaves_all ? Saying::stop : works ? Saying::hand_over : Saying::leave);
-  loop_.after(kStopPatience, [this] {
+  loop_.after(active_->going ? kStopPatience : kUnreadyStopPatience, [this] {
     if (active_ == nullptr) return;
     active_->why = "it did not end when told to";
     active_->process.signal(SIGKILL);

@@ -170,9 +170,10 @@ class Keeper {
   ports::EventLoop::TimerId kill_timer_ = 0;
 
   Stage stage_ = Stage::none;
-  std::optional<Version> next_;    ///< of the candidate
-  Clock::time_point pause_begin_;  ///< when the old one served guests no more
-  Clock::duration pause_{};        ///< from then until the new one did
+  std::optional<Version> next_;         ///< of the candidate
+  Clock::time_point pause_begin_;       ///< when the old one served guests no more
+  Clock::duration pause_{};             ///< from then until the new one did
+  std::uint64_t control_at_first_ = 0;  ///< the new one's beats when it said that it is running
   ports::EventLoop::TimerId stage_timer_ = 0;
 };
 

@@ -104,6 +104,8 @@ void Keeper::active_died(const Death& death) {
     end_stage();
     role_ = Other::followed;
     other_->process.signal(SIGKILL);
+    spdlog::error("upgrade: given up, since the worker that was to hand over has died");
+    manager_.ready();
   } else if (stage_ == Stage::proving) {
     upgrade_failed(fmt::format("the new version was running, and then {}", death.how));
     end_stage();

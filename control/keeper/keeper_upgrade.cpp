@@ -115,10 +115,11 @@ void Keeper::overdue() {
 }
 
 void Keeper::proven() {
-  // Not a sign of life since it said that it is running: look() finds out the rest, and what dies is followed.
-  if (shared_->heartbeats[active_->heartbeat].control.load(std::memory_order_relaxed) == 0) {
-    active_->why = "it does not move";
-    return active_->process.signal(SIGKILL);
+  // Not a sign of life since it said that it is running: look() kills one that stands still, and the old version
+  // follows.
+  const bool beats = options_.recovery.hang_timeout.count() != 0;
+  if (beats && shared_->heartbeats[active_->heartbeat].control.load(std::memory_order_relaxed) == control_at_first_) {
+    return arm(stage_timer_, kProof, &Keeper::proven);
   }
   end_stage();
   version_ = std::move(*std::exchange(next_, {}));

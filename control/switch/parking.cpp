@@ -65,6 +65,7 @@ void Switch::unpark() {
   }
   impl_->pmds.use(impl_->ports.queues());
   impl_->pmds.start_threads();
+  const LongWork work(impl_->link.heartbeat());
   impl_->open_ethdevs();
   impl_->tell_missed();
 }

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import time
 
 import pytest
 
@@ -176,6 +177,15 @@ def test_a_worker_that_does_not_stop_is_made_to(tmp_path):
         pid = int(keeper.waits_for(r"worker runs (\d+)")[1])
         assert keeper.ends() == 0
         assert gone(pid)
+
+
+def test_a_worker_that_is_not_ready_yet_does_not_hold_up_the_end(tmp_path):
+    with Keeper(tmp_path, "note('begins'); hang()") as keeper:
+        keeper.waits_for("worker begins")
+        began = time.monotonic()
+        keeper.ends()
+        assert "it did not end when told to" in keeper.log()
+        assert time.monotonic() - began < 8, "that would be the patience with one that has ports"
 
 
 def test_a_worker_that_hangs_when_it_is_told_to_stop_is_not_waited_for(tmp_path):

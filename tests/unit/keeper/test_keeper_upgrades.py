@@ -125,6 +125,26 @@ until_told_to_end()
         assert "leaves" in keeper.log()
 
 
+def test_a_new_one_that_stands_still_as_soon_as_it_runs_is_followed_by_the_old_version(tmp_path):
+    with upgraded(tmp_path, WAITS + "settings(hang_timeout_ms=400); beat(1); say(RUNNING); hang()") as keeper:
+        keeper.waits_for("the control thread has stood still for 400 ms", 30)
+        script(keeper.worker, WAITS + "settings(); say(RUNNING); note('old version runs'); until_told_to_end()")
+        keeper.waits_for("worker upgraded: the new version was running, and then worker .*stood still")
+        keeper.waits_for("worker old version runs")
+        assert "has taken over" not in keeper.log()
+        assert keeper.ends() == 0
+
+
+def test_an_upgrade_whose_old_one_dies_meanwhile_is_given_up(tmp_path):
+    with upgraded(tmp_path, "time.sleep(1000)") as keeper:
+        old = int(keeper.waits_for(r"started beside worker (\d+)")[1])
+        script(keeper.worker, LIVES)
+        os.kill(old, signal.SIGKILL)
+        keeper.waits_for("upgrade: given up, since the worker that was to hand over has died")
+        keeper.waits_for("worker runs")
+        assert keeper.ends() == 0
+
+
 def test_in_a_crash_loop_a_new_version_that_is_ready_follows_at_once(tmp_path):
     with Keeper(tmp_path, WAITS + """
 struct.pack_into("<Q", shared, 24, 1 + struct.unpack_from("<Q", shared, 24)[0])
