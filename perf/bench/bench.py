@@ -50,7 +50,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="ROW", help=f"of {', '.join(work.name for work in WORKS)}; may be repeated")
     parser.add_argument("--report", action="store_true", help="measures nothing: makes the table anew from the runs in the results")
     asked = parser.parse_args()
-    whole = not (asked.quick or asked.contender or asked.only)
+    whole = not (asked.quick or asked.contender or asked.only or asked.rounds or asked.seconds < 1)
     asked.results = asked.results or PROJECT / ("perf/results" if whole else "build/bench")
     return asked
 
@@ -80,7 +80,11 @@ class Bench:
         self.failures: list[str] = []
 
     def alternate(self) -> None:
-        """ABC ABC …, row by row."""
+        """ABC ABC …, row by row; before that, frames of which every byte is looked at."""
+        for work in self.works:
+            if work.verified:
+                for kind in self.kinds:
+                    self._attempt(f"{work.title}, every byte: {kind.name}", lambda: run.verify(kind, work))
         for work in self.works:
             for number in range(1, self.rounds + 1):
                 for kind in self.kinds:
@@ -106,7 +110,7 @@ class Bench:
 
     def write(self) -> None:
         results = self.asked.results
-        report.write(results, self.asked.sluice, self.works, self.runs, self.further, time.monotonic() - BEGAN)
+        report.write(results, self.asked.sluice, self.works, self.runs, self.further, self.failures, time.monotonic() - BEGAN)
         plot.ratios(results / "ratios.svg", self.works, self.runs)
         plot.flows(results / "flows.svg", self.works, self.runs)
         if self.percentiles:

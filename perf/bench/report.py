@@ -19,15 +19,17 @@ BEGIN, END = "<!-- table -->", "<!-- /table -->"  # the last table is shown betw
 CONTENDERS = ("Sluice", "OVS-DPDK", "testpmd")
 ONE_FLOW_BESIDE = "Sluice, 1 flow"  # in runs.csv: its cost of one flow, measured in the round of a row that is compared with it
 BUSY = 0.95  # of its time a PMD is at least busy that has all it can do
+LOSS = 0.01  # of the frames: more than this is said
 
 
-def write(folder: pathlib.Path, sluice: pathlib.Path, works: list[Work], runs: list[Run], further: list[tuple[str, ...]], seconds: float) -> None:
+def write(folder: pathlib.Path, sluice: pathlib.Path, works: list[Work], runs: list[Run], further: list[tuple[str, ...]], failures: list[str],
+          seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "runs.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Run)], lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in dataclasses.asdict(run).items()} for run in runs)
-    _publish(folder, [*_head(sluice, runs, seconds), "", *_table(works, runs), "", *_further(further)])
+    _publish(folder, [*_head(sluice, runs, failures, seconds), "", *_table(works, runs), "", *_further(further)])
 
 
 def again(folder: pathlib.Path, works: list[Work]) -> None:
@@ -54,19 +56,21 @@ def of(runs: list[Run], work: str, contender: str, field: str = "cycles") -> lis
     return [getattr(run, field) for run in runs if (run.work, run.contender) == (work, contender)]
 
 
-def _head(sluice: pathlib.Path, runs: list[Run], seconds: float) -> list[str]:
+def _head(sluice: pathlib.Path, runs: list[Run], failures: list[str], seconds: float) -> list[str]:
     rounds = max(run.round for run in runs)
     return [f"{datetime.date.today()}, medians of {rounds} alternating rounds; all of it took {seconds / 60:.1f} minutes.", "",
-            *(f"- {what}: {version}" for what, version in machine.versions(sluice).items())]
+            *(f"- {what}: {version}" for what, version in machine.versions(sluice).items()),
+            *(f"- **failed, and without a figure**: {title}" for title in failures)]
 
 
 def _table(works: list[Work], runs: list[Run]) -> list[str]:
+    rounds = max(run.round for run in runs)
     lines = ["| work | Sluice | OVS-DPDK | testpmd | Sluice / OVS | at most | Mpps, Gbit/s: Sluice | OVS | testpmd | packets a batch: Sluice · OVS | OVS runs with |",
              "|---|---|---|---|---|---|---|---|---|---|---|"]
     for work in works:
         if not any(run.work == work.name for run in runs):
             continue
-        cells = [work.title, *(_cycles(of(runs, work.name, contender)) for contender in CONTENDERS)]
+        cells = [work.title, *(_cycles(of(runs, work.name, contender), rounds) for contender in CONTENDERS)]
         cells += _verdict(work, runs)
         cells += [_rate(runs, work.name, contender) for contender in CONTENDERS]
         cells += [" · ".join(_batch(of(runs, work.name, contender, "per_batch")) for contender in CONTENDERS[:2]), work.ovs]
@@ -80,9 +84,10 @@ def _further(rows: list[tuple[str, ...]]) -> list[str]:
     return ["| what | target | Sluice | OVS-DPDK |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
-def _cycles(values: list[float]) -> str:
-    """The median, and from where to where the runs are."""
-    return f"**{statistics.median(values):.0f}** ({min(values):.0f}–{max(values):.0f})" if values else "–"
+def _cycles(values: list[float], rounds: int) -> str:
+    """The median, and from where to where the runs are; how many, if some have failed."""
+    fewer = f"; {len(values)} rounds" if len(values) < rounds else ""
+    return f"**{statistics.median(values):.0f}** ({min(values):.0f}–{max(values):.0f}{fewer})" if values else "–"
 
 
 def _batch(values: list[float]) -> str:
@@ -102,27 +107,27 @@ def ratios(runs: list[Run], work: str, contender: str, other: str = "OVS-DPDK") 
 
 
 def _verdict(work: Work, runs: list[Run]) -> list[str]:
-    """The ratio, and what is asked for."""
-    found = ratio(runs, work.name)
-    if math.isnan(found):
+    """The ratio, in brackets the lowest and highest of a round, and what is asked for."""
+    found = ratios(runs, work.name, "Sluice")
+    if not found:
         return ["–", "–"]
     asked = []
     if work.target is not None:
-        asked.append(at_most(f"{work.target:.2f}", found, work.target))
-    mine = statistics.median(of(runs, work.name, "Sluice"))
-    if work.below_testpmd and (testpmd := of(runs, work.name, "testpmd")):
-        asked.append(at_most("below testpmd", mine, statistics.median(testpmd)))
+        asked.append(at_most(f"{work.target:.2f}", statistics.median(found), work.target))
+    if work.below_testpmd and (of_testpmd := ratios(runs, work.name, "Sluice", "testpmd")):
+        asked.append(at_most(f"below testpmd (is {statistics.median(of_testpmd):.2f} of it)", statistics.median(of_testpmd), 1))
     if work.own_target and (times := ratios(runs, work.name, "Sluice", ONE_FLOW_BESIDE)):
         asked.append(at_most(f"{work.own_target:.1f} × Sluice's 1 flow beside it (is {statistics.median(times):.2f}, {min(times):.2f}–{max(times):.2f})",
                              statistics.median(times), work.own_target))
-    return [f"{found:.2f}", ", ".join(asked) or "–"]
+    return [f"{statistics.median(found):.2f} ({min(found):.2f}–{max(found):.2f})", ", ".join(asked) or "–"]
 
 
 def _rate(runs: list[Run], work: str, contender: str) -> str:
     if not of(runs, work, contender):
         return "–"
-    pps, bps, busy = (statistics.median(of(runs, work, contender, field)) for field in ("pps", "bps", "busy"))
+    pps, bps, busy, loss = (statistics.median(of(runs, work, contender, field)) for field in ("pps", "bps", "busy", "loss"))
     limits = of(runs, work, contender, "limit")
     generator = limits.count("generator") > len(limits) / 2
-    notes = [*(["generator"] if generator else []), *([f"PMD busy {busy:.0%}"] if generator or busy < BUSY else [])]
+    notes = [*(["generator"] if generator else []), *([f"PMD busy {busy:.0%}"] if generator or busy < BUSY else []),
+             *([f"{loss:.0%} lost"] if loss > LOSS else [])]
     return f"{pps / 1e6:.2f}, {bps / 1e9:.1f}" + (f" ({'; '.join(notes)})" if notes else "")

@@ -1,6 +1,7 @@
 // What the packet's way costs until its flow is known: parse, mask, hash, lookup, and what a new flow costs.
 //
-// Times are for one packet (or flow); cycles are those of the time stamp counter.
+// Times are for an iteration, which is a burst or many; the counter `cycles` is for one packet (or flow), of the time
+// stamp counter.
 #include <benchmark/benchmark.h>
 #include <x86intrin.h>
 

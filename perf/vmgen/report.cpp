@@ -129,6 +129,9 @@ std::string line_of(const std::string& name, const Json& counts) {
       counts["duplicated"].get<std::uint64_t>(), counts["reordered"].get<std::uint64_t>(),
       counts["corrupted"].get<std::uint64_t>(), counts["rx_pps"].get<double>() / 1e6,
       counts["rx_bps"].get<double>() / 1e9);
+  for (const char* what : {"refused", "skipped", "foreign"}) {
+    if (const auto count = counts[what].get<std::uint64_t>(); count != 0) line += fmt::format(" | {} {}", what, count);
+  }
   if (!counts["longest_gap_us"].is_null())
     line += fmt::format(" | longest gap {:.1f} us", counts["longest_gap_us"].get<double>());
   if (const Json& latency = counts["latency_us"]; !latency.is_null()) {

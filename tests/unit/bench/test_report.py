@@ -1,7 +1,10 @@
 """What the comparison's tables and plots say of runs, of runs that are made up here."""
 
+import contextlib
+import dataclasses
 import pathlib
 import sys
+import types
 
 PROJECT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(PROJECT / "perf" / "bench"), str(PROJECT / "tests" / "vm")]
@@ -9,7 +12,10 @@ sys.path[:0] = [str(PROJECT / "perf" / "bench"), str(PROJECT / "tests" / "vm")]
 import figures  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
+import run  # noqa: E402
+from contender import Reading  # noqa: E402
 from figures import NewFlows  # noqa: E402
+from generator import Traffic  # noqa: E402
 from run import Run  # noqa: E402
 from work import HOST_RULES, READS_ADDRESSES, WORKS  # noqa: E402
 
@@ -26,6 +32,28 @@ def test_a_rate_says_how_busy_the_pmd_was_unless_it_was_so_all_the_time():
     assert rate(busy=0.69) == "1.46, 0.7 (PMD busy 69%)"
     assert rate(busy=0.69, limit="generator") == "1.46, 0.7 (generator; PMD busy 69%)"
     assert rate(busy=0.95) == "1.46, 0.7"
+
+
+def test_a_rate_says_how_much_was_lost_if_that_is_much():
+    def rate(loss):
+        return report._rate([dataclasses.replace(a_run(), loss=loss)], "64", "Sluice")
+    assert rate(0.3) == "1.46, 0.7 (30% lost)"
+    assert rate(0.005) == "1.46, 0.7"
+
+
+def test_a_dropped_packet_is_no_work_done(monkeypatch, tmp_path):
+    counts = dict(received=25, corrupted=0, duplicated=0, reordered=0)
+    monkeypatch.setattr(run, "contest", lambda *_, **__: contextlib.nullcontext(types.SimpleNamespace(resident_bytes=lambda: 0)))
+    monkeypatch.setattr(run, "traffic", lambda *_: (Reading(100, 5000.0, 32, 1.0), Traffic(1.0, 1.0, 0.75, "switch", {"total": counts})))
+    assert run.measure(types.SimpleNamespace(name="Sluice"), WORKS[0], 1, 1.0).cycles == 200
+
+
+def test_a_ratio_tells_its_rounds_and_testpmd_is_compared_within_them():
+    runs = []
+    for number, (mine, ovs, testpmd) in enumerate([(50, 100, 60), (90, 100, 80), (150, 300, 151)], 1):
+        runs += [a_run("64", number, "Sluice", mine), a_run("64", number, "OVS-DPDK", ovs), a_run("64", number, "testpmd", testpmd)]
+    assert report._verdict(WORKS[0], runs) == ["0.50 (0.50–0.90)", "0.50: met, below testpmd (is 0.99 of it): met"]
+    assert report._cycles(report.of(runs[:6], "64", "Sluice"), 3) == "**70** (50–90; 2 rounds)"
 
 
 def test_many_flows_are_compared_with_one_flow_of_the_same_round():
@@ -54,3 +82,29 @@ def test_new_flows_are_judged_beside_the_share_of_capacity_that_was_offered(monk
     assert rows[0][1] == "under 1 % at half of capacity (it was 33%: all that the VMs could offer): met"
     assert rows[1][2] == "33% (31%–35%) of capacity"
     assert judged(0.5)[0][1] == "under 1 % at half of capacity: met"
+
+
+def test_latency_is_judged_within_rounds_and_says_so_where_more_frames_are_missing_than_are_asked_about(monkeypatch):
+    def judged(missing):
+        def run_of(latency):
+            return (Reading(100, 1.0, 4, 0.9), Traffic(1, 1, 0, "rate", {"total": {
+                "latency_us": dict.fromkeys(("p50", "p99", "p99_9"), latency), "offered": 10_000, "lost": 0, "refused": missing, "skipped": 0}}))
+        runs = iter([run_of(latency) for latency in (10, 20, 60, 50, 11, 20)])  # Sluice's and OVS's, of three rounds
+        monkeypatch.setattr(figures, "contest", lambda *_, **__: contextlib.nullcontext())
+        monkeypatch.setattr(figures, "traffic", lambda *_: next(runs))
+        return figures.latency(8e6, 3, 1.0, {})
+    rows = judged(9)
+    assert rows[2][1] == "at most OVS's (is 0.55 of it): met"
+    assert rows[2][2] == "11.0 (10.0–60.0) µs"
+    rows = judged(11)
+    assert rows[1][1] == "at most OVS's (is 0.55 of it): met"
+    assert rows[2][1] == "at most OVS's, of the frames that were sent (is 0.55 of it): met"
+
+
+def test_new_flows_have_to_arrive(monkeypatch):
+    def judged(arrived):
+        monkeypatch.setattr(figures, "_new_flows_once", lambda *_: NewFlows(0.5, 0.005, 0.001, 0.7, 0.0, 3e5, arrived, 0.0, 0.0, 600_000))
+        rows = figures.new_flows({kind.name: 16e6 for kind in figures.BOTH}, 1, 30.0)
+        return next(row[1] for row in rows if "arrived" in row[0])
+    assert judged(297_000) == "300,000, within 1 %: met"
+    assert judged(290_000) == "300,000, within 1 %: **not met**, by 2%"
