@@ -69,7 +69,7 @@ outages: build ## How long VMs are without network when the switch is killed: Sl
 accept-instructions: build ## Accepts the instructions a packet that check.instructions counts
 	/usr/bin/python3 -B perf/micro/check_instructions.py build/release/perf/micro/pipeline_instructions --accept
 
-soak: build ## The long forms of the tests that repeat something, three quarters of an hour on a machine that does nothing else; then outages
+soak: build ## The long forms of the tests that repeat something, an hour on a machine that does nothing else; then outages
 	$(ROOT) env SLUICE_BUILD_DIR=build/release /usr/bin/python3 -B -m pytest -v tests/vm --soak
 	$(MAKE) outages
 

@@ -15,8 +15,9 @@ def config(place, mode="client", **each):
     return {"ports": [vhost_port(f"vm{i}", place / f"vm{i}.sock", mode, **{k: v[i - 1] for k, v in each.items()}) for i in (1, 2)]}
 
 
-def guest(place, number, mode="client", **nic):
-    return Guest(place, f"guest{number}", Nic(place / f"vm{number}.sock", MACS[number - 1], server=mode == "client", **nic))
+def guest(place, number, mode="client", arguments=(), **nic):
+    return Guest(place, f"guest{number}", Nic(place / f"vm{number}.sock", MACS[number - 1], server=mode == "client", **nic),
+                 arguments=arguments)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ import pytest
 
 from guest import transfer
 from guest_pair import ADDRESSES, MACS, config, guest, two_guests
+from process import wait_until
+from qmp import Qmp
 from switch import Switch
 
 MEGABYTE = 1 << 20
@@ -90,7 +92,7 @@ def test_access_ports_of_one_vlan_do(place):
 
 
 @pytest.mark.parametrize("mode", ["client", "server"])
-def test_a_guest_reboots_and_is_back_while_the_other_stays(place, mode):
+def test_a_guest_is_killed_and_another_follows_while_the_other_stays(place, mode):
     with Switch(place, config(place, mode)) as switch:
         switch.wait_ready()
         with guest(place, 2, mode) as two:
@@ -105,6 +107,25 @@ def test_a_guest_reboots_and_is_back_while_the_other_stays(place, mode):
                 switch.wait_link("vm1")
                 assert two.pings(ADDRESSES[0]) == 3
                 assert one.pings(ADDRESSES[1]) == 3
+
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_a_guest_that_is_reset_boots_again_on_the_same_connection(place, mode):
+    monitor = place / "qmp"
+    with Switch(place, config(place, mode)) as switch:
+        switch.wait_ready()
+        with guest(place, 2, mode) as two, guest(place, 1, mode, arguments=("-qmp", f"unix:{monitor},server=on,wait=off")) as one:
+            two.wait_booted(f"{ADDRESSES[1]}/24")
+            one.wait_booted(f"{ADDRESSES[0]}/24")
+            assert one.pings(ADDRESSES[1]) == 3
+            qmp = Qmp(monitor)
+            qmp.command("set-action", reboot="reset")
+            qmp.command("system_reset")
+            wait_until(lambda: one.log().count("guest is ready\n") == 2, "it has booted again", 90)
+            one.wait_booted(f"{ADDRESSES[0]}/24")
+            assert one.pings(ADDRESSES[1]) == 3
+            assert two.pings(ADDRESSES[0]) == 3
+            assert switch.log().count("front end connected") == 2, "one connection each"
 
 
 def test_a_guest_that_resets_its_device_is_back(place):

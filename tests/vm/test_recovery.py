@@ -100,11 +100,11 @@ def test_a_worker_that_was_in_a_hurry_is_scheduled_like_any_other_afterwards(pla
         wait_until(lambda: {slice_ns(int(thread.name)) for thread in threads} == {short}, "all have short slices, where the kernel has them")
 
 
-@pytest.mark.parametrize("kind", ["split", "packed"])
-def test_a_worker_that_stands_by_takes_over(place, times, figures, kind):
+@pytest.mark.parametrize("kind, mode", [("split", "client"), ("packed", "client"), ("packed-two-queues", "server")])
+def test_a_worker_that_stands_by_takes_over(place, times, figures, kind, mode):
     kills = times(2, 50)
     soak = kills > 2
-    with trial(place, kind, rate=SOAK_RATE if soak else RATE, recovery={"standby": True}) as t:
+    with trial(place, kind, mode, SOAK_RATE if soak else RATE, recovery={"standby": True}) as t:
         for _ in range(kills):
             if soak:
                 wait_between_kills(t.began)
@@ -112,7 +112,7 @@ def test_a_worker_that_stands_by_takes_over(place, times, figures, kind):
         total = t.report()
         t.assert_each_kill_duplicates_a_burst_at_most(total)
         assert "takes over" in t.switch.log()
-        figures.add(f"kill -9 with standby, {kind}", t.outages(), aims.KILL_WITH_STANDBY, total)
+        figures.add(f"kill -9 with standby, {kind}, {mode}", t.outages(), aims.KILL_WITH_STANDBY, total)
 
 
 DETACH, SEIZE, INTERRUPT, LISTEN, WALL = 17, 0x4206, 0x4207, 0x4208, 0x40000000  # ptrace(2), waitpid(2)
@@ -261,7 +261,7 @@ def upgrade_again_and_again(place, figures, what: str, kind: str, times: int, ra
         figures.add(f"{what}: the machine alone, as they see it", t.gaps(quiet), {})
 
 
-@pytest.mark.parametrize("kind, own_core", [("split", True), ("packed", True), ("two-queues", True), ("split", False)])
+@pytest.mark.parametrize("kind, own_core", [("split", True), ("packed", True), ("split-two-queues", True), ("split", False)])
 def test_an_upgrade_loses_nothing(place, times, figures, kind, own_core):
     core = "a core of their own" if own_core else "the new worker's core"
     upgrade_again_and_again(place, figures, f"upgrade, {kind}, VMs on {core}", kind, times(3, 50), times(RATE, SOAK_RATE), own_core)
@@ -281,7 +281,7 @@ def test_a_flow_stays_with_the_queue_that_it_comes_on(place, how):
         found = [now - then for now, then in zip(t.received_by_queue(), before)]
         return [round(FLOWS * frames / sum(found[vm:vm + 2])) for vm in (0, 2) for frames in found[vm:vm + 2]]
 
-    with trial(place, "two-queues") as t:
+    with trial(place, "split-two-queues") as t:
         t.wait_traffic()
         before = flows_by_queue(t)
         for _ in range(3):

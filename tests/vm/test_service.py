@@ -135,7 +135,7 @@ def test_a_restart_with_a_configuration_that_this_machine_cannot_have_goes_on_wi
         t.report()
 
 
-@pytest.mark.parametrize("kind, mode", [("split", "server"), ("packed", "client"), ("two-queues", "client")])
+@pytest.mark.parametrize("kind, mode", [("split", "server"), ("packed", "client"), ("split-two-queues", "client")])
 def test_a_killed_keeper_is_followed_by_one_that_finds_all_that_it_held(systemd, kind, mode):
     with trial(systemd, kind, mode) as t:
         keeper = t.switch.keeper()
