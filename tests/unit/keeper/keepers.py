@@ -16,9 +16,11 @@ LIVES = WAITS + "settings(); say(RUNNING); note('runs', os.getpid()); until_told
 
 
 def script(path: pathlib.Path, text: str) -> pathlib.Path:
-    path.write_text(f"#!/usr/bin/python3\nimport sys\nsys.path.insert(0, {str(HERE)!r})\nfrom fake_worker import *\n{text}")
-    path.chmod(0o755)
-    return path
+    # Another file: the one that is there may be being executed.
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(f"#!/usr/bin/python3\nimport sys\nsys.path.insert(0, {str(HERE)!r})\nfrom fake_worker import *\n{text}")
+    new.chmod(0o755)
+    return new.replace(path)
 
 
 class Keeper:

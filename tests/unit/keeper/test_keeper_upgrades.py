@@ -19,9 +19,17 @@ until_told_to_end()
 """
 
 
-def upgraded(place: pathlib.Path, text: str, **more):
+# The same, and whoever follows it says that it runs.
+ASKS_ONCE = WAITS + """
+say(RUNNING)
+say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=20000) if first() else note("old version runs")
+until_told_to_end()
+"""
+
+
+def upgraded(place: pathlib.Path, text: str, asks: str = ASKS, **more):
     script(place / "switch.yaml.next", text)
-    return Keeper(place, ASKS, **more)
+    return Keeper(place, asks, **more)
 
 
 def test_an_upgrade_hands_over_and_lets_the_old_one_leave(tmp_path):
@@ -49,8 +57,8 @@ def test_when_the_new_one_does_not_come_up_the_old_one_goes_on(tmp_path, text, w
             keeper.waits_for("worker resumes")
         assert "leaves" not in keeper.log()
         old = int(re.search(r"started beside worker (\d+)", keeper.log())[1])
-        os.kill(old, signal.SIGKILL)  # what it kept is still kept
         script(keeper.worker, WAITS + "say(RUNNING); note('kept', kept_places()); until_told_to_end()")
+        os.kill(old, signal.SIGKILL)  # what it kept is still kept
         keeper.waits_for(r"worker kept \[\(1, 4, 0\)\]")
 
 
@@ -126,9 +134,8 @@ until_told_to_end()
 
 
 def test_a_new_one_that_stands_still_as_soon_as_it_runs_is_followed_by_the_old_version(tmp_path):
-    with upgraded(tmp_path, WAITS + "settings(hang_timeout_ms=400); beat(1); say(RUNNING); hang()") as keeper:
+    with upgraded(tmp_path, WAITS + "settings(hang_timeout_ms=400); beat(1); say(RUNNING); hang()", ASKS_ONCE) as keeper:
         keeper.waits_for("the control thread has stood still for 400 ms", 30)
-        script(keeper.worker, WAITS + "settings(); say(RUNNING); note('old version runs'); until_told_to_end()")
         keeper.waits_for("worker upgraded: the new version was running, and then worker .*stood still")
         keeper.waits_for("worker old version runs")
         assert "has taken over" not in keeper.log()
@@ -136,12 +143,10 @@ def test_a_new_one_that_stands_still_as_soon_as_it_runs_is_followed_by_the_old_v
 
 
 def test_an_upgrade_whose_old_one_dies_meanwhile_is_given_up(tmp_path):
-    with upgraded(tmp_path, "time.sleep(1000)") as keeper:
-        old = int(keeper.waits_for(r"started beside worker (\d+)")[1])
-        script(keeper.worker, LIVES)
-        os.kill(old, signal.SIGKILL)
+    with upgraded(tmp_path, "time.sleep(1000)", ASKS_ONCE) as keeper:
+        os.kill(int(keeper.waits_for(r"started beside worker (\d+)")[1]), signal.SIGKILL)
         keeper.waits_for("upgrade: given up, since the worker that was to hand over has died")
-        keeper.waits_for("worker runs")
+        keeper.waits_for("worker old version runs")
         assert keeper.ends() == 0
 
 
