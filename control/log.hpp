@@ -3,8 +3,8 @@
 // Where stderr is the journal's (systemd sets JOURNAL_STREAM), lines carry no time and their level as the journal's
 // own "<N>" prefix; else time and level are in the line.
 //
-// Nobody waits for whoever reads: lines that find no room are left out, and the next that does says how many. (Only a
-// pipe or terminal of another user, which cannot be opened anew, is waited for.)
+// Nobody waits for whoever reads: lines that find no room are left out, and the next that does says how many. Waited
+// for are only a pipe or terminal of another user, which cannot be opened anew, and a socket that is not the journal's.
 #pragma once
 
 #include <array>
