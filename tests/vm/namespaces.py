@@ -171,6 +171,6 @@ def for_tap(number: int):
 
 
 def move_tap(namespace: Namespace) -> None:
-    """The switch's tap device becomes the namespace's eth0."""
+    """The switch's tap device becomes the namespace's eth0. Where it was first, the kernel may have sent something on it."""
     ip("link", "set", namespace.far, "netns", namespace.name, "name", "eth0")
     namespace.set_up()
