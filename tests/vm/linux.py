@@ -28,10 +28,11 @@ class Linux(Program):
         names. `cpu`: where it runs once it has booted; None: anywhere."""
         self._cpu = cpu
         self._marks = itertools.count()
+        self._kernel_log = directory / f"{name}.kernel.log"
         # no_timer_check: emulated on a busy machine, the timer that the kernel counts on at boot may be late, and it would panic.
         super().__init__(name, [
             "qemu-system-x86_64", "-name", name, "-accel", "tcg", "-cpu", "max", "-no-reboot",
-            "-nodefaults", "-display", "none", "-serial", f"file:{directory / name}.kernel.log", *hardware,
+            "-nodefaults", "-display", "none", "-serial", f"file:{self._kernel_log}", *hardware,
             "-chardev", "stdio,id=console", "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=console",
             *(word for log in logs for word in ("-chardev", f"file,id={log},path={directory / log}.log", "-device", f"virtconsole,chardev={log}")),
             *devices, "-kernel", initramfs.kernel(), "-initrd", initrd,
@@ -62,7 +63,8 @@ class Linux(Program):
         try:
             found = wait_until(ended, f"{self.name} runs '{command}'", seconds)
         except Timeout as timeout:
-            raise Timeout(f"{timeout}\n{self.log()[-2000:]}") from None
+            # What the kernel has to say of a processor or a process that stands still, too.
+            raise Timeout(f"{timeout}\n{self.log()[-2000:]}\n{self._kernel_log.read_text(errors='replace')[-2000:]}") from None
         if check and found.group(2) != "0":
             raise GuestError(f"{self.name}: '{command}' returned {found.group(2)}:\n{found.group(1)}")
         return found.group(1)
