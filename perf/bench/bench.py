@@ -36,6 +36,7 @@ from work import WORKS, Work  # noqa: E402
 
 BEGAN = time.monotonic()
 CONTENDERS = (Sluice, Ovs, TestpmdForwarder)
+SECONDS = 2.0  # a measurement takes, in the whole comparison; a shared machine may be another one a second later
 
 
 def options() -> argparse.Namespace:
@@ -44,13 +45,15 @@ def options() -> argparse.Namespace:
     parser.add_argument("--vmgen", type=pathlib.Path, default=PROJECT / "build/release/perf/vmgen/vmgen", metavar="PATH", help="the traffic generator")
     parser.add_argument("--results", type=pathlib.Path, metavar="FOLDER", help="where to write; perf/results, and build/bench what is not the whole comparison")
     parser.add_argument("--rounds", type=int, help="how often each contender has its turn; 5, quick: 3")
-    parser.add_argument("--seconds", type=float, default=1.0, help="a measurement takes")
+    parser.add_argument("--seconds", type=float, help="a measurement takes; 2, quick: 1")
     parser.add_argument("--quick", action="store_true", help="the rows that tell most, in under 5 minutes")
     parser.add_argument("--contender", action="append", choices=[kind.name for kind in CONTENDERS], help="these alone; may be repeated")
     parser.add_argument("--only", action="append", default=[], metavar="ROW", help=f"of {', '.join(work.name for work in WORKS)}; may be repeated")
     parser.add_argument("--report", action="store_true", help="measures nothing: makes the table anew from the runs in the results")
     asked = parser.parse_args()
-    whole = not (asked.quick or asked.contender or asked.only or asked.rounds or asked.seconds < 1)
+    whole = not (asked.quick or asked.contender or asked.only or asked.rounds or (asked.seconds or SECONDS) < SECONDS)
+    asked.rounds = asked.rounds or (3 if asked.quick else 5)
+    asked.seconds = asked.seconds or (1.0 if asked.quick else SECONDS)
     asked.results = asked.results or PROJECT / ("perf/results" if whole else "build/bench")
     return asked
 
@@ -73,7 +76,7 @@ class Bench:
         self.asked = asked
         self.works = [work for work in WORKS if (work.name in asked.only if asked.only else work.quick or not asked.quick)]
         self.kinds = [kind for kind in CONTENDERS if not asked.contender or kind.name in asked.contender]
-        self.rounds = asked.rounds or (3 if asked.quick else 5)
+        self.rounds = asked.rounds
         self.runs: list[run.Run] = []
         self.further: list[figures.Row] = []
         self.percentiles: dict[str, dict[str, float]] = {}
@@ -98,7 +101,7 @@ class Bench:
         seconds = self.asked.seconds
         flowing, flowing_rounds = (5.0, 1) if self.asked.quick else (30.0, 3)
         self._figure("latency", lambda: figures.latency(statistics.median(report.of(self.runs, "64", Ovs.name, "pps")),
-                                                        self.rounds, 2 * seconds, self.percentiles))
+                                                        self.rounds, 2.0, self.percentiles))
         self._figure("new flows", lambda: figures.new_flows({kind.name: self._capacity("flows-1k", kind) for kind in (Sluice, Ovs)}, flowing_rounds, flowing))
         if not self.asked.quick:
             self._figure("no loss", lambda: figures.no_loss(3))
