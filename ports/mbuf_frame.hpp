@@ -25,9 +25,10 @@ struct MbufPoolDeleter {
 };
 using MbufPool = std::unique_ptr<rte_mempool, MbufPoolDeleter>;
 
-inline constexpr unsigned kDefaultMbufs = 8192;
 /// The most mbufs of a pool that a thread's cache is for; it may hold half as much again (rte_mempool).
 inline constexpr unsigned kMbufCache = 256;
+/// What one thread may hold of a pool beside what it keeps: its cache, a burst, and one that is transmitted.
+inline constexpr unsigned kHeldByAThread = kMbufCache + kMbufCache / 2 + 2 * kBurstSize;
 
 /// A pool of `count` mbufs of 2 KiB of data each, on `numa_node` (-1: any). `name` must be unused and at most 25
 /// characters. The error says what DPDK said.

@@ -11,9 +11,6 @@ namespace sluice::ports {
 
 namespace {
 
-/// What one thread may hold: its cache, which may grow to half as much again, a burst, and one that is transmitted.
-constexpr unsigned kHeldByAThread = kMbufCache + kMbufCache / 2 + 2 * kBurstSize;
-
 std::size_t bytes_of(const rte_mempool& pool) { return std::size_t{pool.size} * pool.elt_size; }
 
 }  // namespace

@@ -51,8 +51,14 @@ Expected<void> check_cores(const PmdConfig& pmd) {
   return {};
 }
 
-/// Buffers that are no port's own: for packets of guests that wait for decisions.
-constexpr unsigned kSharedMbufs = ports::kDefaultMbufs;
+/// Buffers of packets of guests that wait for decisions, for all PMDs. Few enough to be had in a moment, since a worker
+/// that follows one that crashed has to take their memory first.
+constexpr unsigned kWaitingMbufs = 4096;
+
+/// Buffers that are no port's own. The slow path's thread and the control thread hold some too.
+unsigned shared_mbufs(const PmdConfig& pmd) {
+  return kWaitingMbufs + static_cast<unsigned>(pmd.cores.size() + 2) * ports::kHeldByAThread;
+}
 
 ports::EalOptions eal_options(const Config& config) {
   ports::EalOptions options;
@@ -84,7 +90,7 @@ datapath::PmdOptions pmd_options(const Config& config, rte_mempool* pool, const 
   options.flow_limit = Sweep::capacity_for(config.flows.limit);
   options.secret = secret;
   options.pool = pool;
-  options.pending.buffers = kSharedMbufs / 2 / static_cast<unsigned>(config.pmd.cores.size());
+  options.pending.buffers = kWaitingMbufs / static_cast<unsigned>(config.pmd.cores.size());
   return options;
 }
 
@@ -189,7 +195,7 @@ Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::E
   }
   auto eal = ports::Eal::start(eal_options(config));
   if (!eal) return tl::unexpected(Error{eal.error()});
-  auto pool = ports::make_mbuf_pool("sluice", kSharedMbufs, -1);
+  auto pool = ports::make_mbuf_pool("sluice", shared_mbufs(config.pmd), -1);
   if (!pool) return tl::unexpected(Error{pool.error()});
   auto pmds =
       PmdSet::create(config.pmd, pmd_options(config, pool->get(), flow_secret(link.shared())), &link.shared().tallies);

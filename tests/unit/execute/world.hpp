@@ -41,7 +41,7 @@ inline void start_dpdk() {
 
 inline rte_mempool* shared_pool() {
   start_dpdk();
-  static const auto pool = ports::make_mbuf_pool("test", ports::kDefaultMbufs, -1);
+  static const auto pool = ports::make_mbuf_pool("test", 8192, -1);
   return pool->get();
 }
 
