@@ -1,6 +1,7 @@
 #include "ports/tsc.hpp"
 
 #include <rte_cycles.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,7 +26,19 @@ constexpr unsigned kLooksAsleep = 10;
 /// Closer together than this the two clocks were read without an interruption.
 constexpr int kTries = 20;
 
-void ignore(int /*signal*/) {}
+void give_way(int /*signal*/) { ::sched_yield(); }
+
+/// Whether this thread is real-time; then it goes before the one that started it.
+bool go_first_if_real_time() {
+  const int policy = ::sched_getscheduler(0);
+  const int kind = policy & ~SCHED_RESET_ON_FORK;
+  if (kind != SCHED_FIFO && kind != SCHED_RR) return false;
+  sched_param parameters{};
+  ::sched_getparam(0, &parameters);
+  ++parameters.sched_priority;
+  ::sched_setscheduler(0, policy, &parameters);  // not permitted, or the highest already: as before
+  return true;
+}
 
 /// The system call that a thread of ours is blocked in; -1: none, or it cannot be told.
 long blocked_in(pid_t thread) {
@@ -49,7 +62,9 @@ double tsc_hz() {
 }
 
 TscMeasurement::TscMeasurement()
-    : thread_(::pthread_self()), thread_id_(::gettid()), begin_(sample()), watcher_([this] { cut_sleep_short(); }) {}
+    : thread_(::pthread_self()), thread_id_(::gettid()), begin_(sample()), watcher_([this] { watch(); }) {
+  watches_.wait();
+}
 
 TscMeasurement::~TscMeasurement() {
   stop_.store(true, std::memory_order_relaxed);
@@ -78,19 +93,21 @@ TscMeasurement::Sample TscMeasurement::sample() {
   return best;
 }
 
-void TscMeasurement::cut_sleep_short() const {
+void TscMeasurement::watch() {
+  const bool real_time = go_first_if_real_time();
   struct sigaction action {};
   struct sigaction before {};
-  action.sa_handler = ignore;
+  action.sa_handler = give_way;
   action.sa_flags = SA_RESTART;  // which no sleep obeys (signal(7)), and all else does
   ::sigaction(SIGURG, &action, &before);
-  for (unsigned asleep = 0; asleep < kLooksAsleep && !stop_.load(std::memory_order_relaxed);) {
+  watches_.count_down();
+  for (unsigned asleep = 0; !stop_.load(std::memory_order_relaxed);) {
     std::this_thread::sleep_for(kLook);
     asleep = blocked_in(thread_id_) == SYS_clock_nanosleep ? asleep + 1 : 0;
     // What DPDK makes of it is right however long it has slept.
-    if (asleep == kLooksAsleep) ::pthread_kill(thread_, SIGURG);
+    if (asleep == kLooksAsleep || (real_time && asleep == 0)) ::pthread_kill(thread_, SIGURG);
+    asleep %= kLooksAsleep;
   }
-  while (!stop_.load(std::memory_order_relaxed)) std::this_thread::sleep_for(kLook);
   ::sigaction(SIGURG, &before, nullptr);
 }
 
