@@ -40,8 +40,8 @@ TEST(TscMeasurement, ALongSleepIsCutShort) {
 }
 
 TEST(TscMeasurement, ARealTimeThreadGivesWayToAThreadThatItStartsOnItsOnlyCore) {
-  // In a thread of its own, which takes its core and its priority with it. A time slice, which SCHED_FIFO has none of, would
-  // end the wait without anybody's help.
+  // In a thread of its own, which takes its core and its priority with it. A time slice, which SCHED_FIFO has none of,
+  // would end the wait without anybody's help.
   bool permitted = false;
   bool in_time = false;
   std::thread([&] {
