@@ -43,6 +43,8 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sluice", type=pathlib.Path, default=PROJECT / "build/release/sluice", metavar="PATH", help="the switch to measure")
     parser.add_argument("--vmgen", type=pathlib.Path, default=PROJECT / "build/release/perf/vmgen/vmgen", metavar="PATH", help="the traffic generator")
+    parser.add_argument("--core-distance", type=pathlib.Path, default=PROJECT / "build/release/perf/bench/core_distance", metavar="PATH",
+                        help="what says how far the cores are from each other")
     parser.add_argument("--results", type=pathlib.Path, metavar="FOLDER", help="where to write; perf/results, and build/bench what is not the whole comparison")
     parser.add_argument("--rounds", type=int, help="how often each contender has its turn; 5, quick: 3")
     parser.add_argument("--seconds", type=float, help="a measurement takes; 2, quick: 1")
@@ -120,16 +122,20 @@ class Bench:
             plot.latency(results / "latency.svg", self.percentiles)
 
     def _measure(self, kind: type[Contender], work: Work, number: int) -> str:
-        return self._keep(run.measure(kind, work, number, self.asked.seconds))
+        return self._keep(run.measure(kind, work, number, self.asked.seconds, self._distance(work, number)))
+
+    def _distance(self, work: Work, number: int) -> float:
+        """That the cores had in this round so far; 0: it begins."""
+        return next((each.distance for each in self.runs if (each.work, each.round) == (work.name, number)), 0.0)
 
     def _measure_one_flow(self, work: Work, number: int) -> str:
         """Sluice's cost of one flow, in the minute in which it was measured with many."""
-        alone = run.measure(Sluice, figures.ONE_FLOW, number, self.asked.seconds)
+        alone = run.measure(Sluice, figures.ONE_FLOW, number, self.asked.seconds, self._distance(work, number))
         return self._keep(dataclasses.replace(alone, work=work.name, contender=report.ONE_FLOW_BESIDE))
 
     def _keep(self, last: run.Run) -> str:
         self.runs.append(last)
-        return f"{last.cycles:.0f} cycles a packet, {last.pps / 1e6:.2f} Mpps, {last.per_batch:.1f} a batch, PMD busy {last.busy:.0%}, limit: {last.limit}"
+        return f"{last.cycles:.0f} cycles a packet, {last.pps / 1e6:.2f} Mpps, {last.per_batch:.1f} a batch, PMD busy {last.busy:.0%}, limit: {last.limit}, cores {last.distance:.0f} cycles apart"
 
     def _figure(self, title: str, measure) -> None:
         def rows() -> str:
@@ -160,6 +166,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     Sluice.use(asked.sluice)
     Generator.binary = asked.vmgen.resolve()
+    machine.core_distance_program = asked.core_distance.resolve()
     os.setpriority(os.PRIO_PROCESS, 0, -20)  # and so all that is started from here
     bench = Bench(asked)
     with hugepages.reserved(max(kind.hugepages for kind in bench.kinds) + Generator.hugepages):

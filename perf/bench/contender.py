@@ -12,6 +12,7 @@ import pathlib
 from work import Work
 
 PMD_CORE = 1
+OTHER_CORE = 0  # everybody else's
 
 
 @dataclasses.dataclass(frozen=True)

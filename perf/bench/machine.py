@@ -8,6 +8,13 @@ import subprocess
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
+core_distance_program: pathlib.Path
+
+
+def core_distance(here: int, there: int) -> float:
+    """Cycles that a word takes from one core to the other and back, now. Nothing else may run on them."""
+    return float(_output(core_distance_program, here, there))
+
 
 def _output(*command) -> str:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout.strip()

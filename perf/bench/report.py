@@ -60,7 +60,13 @@ def _head(sluice: pathlib.Path, runs: list[Run], failures: list[str], seconds: f
     rounds = max(run.round for run in runs)
     return [f"{datetime.date.today()}, medians of {rounds} alternating rounds; all of it took {seconds / 60:.1f} minutes.", "",
             *(f"- {what}: {version}" for what, version in machine.versions(sluice).items()),
+            *_distances(runs),
             *(f"- **failed, and without a figure**: {title}" for title in failures)]
+
+
+def _distances(runs: list[Run]) -> list[str]:
+    known = [each.distance for each in runs if each.distance]
+    return [f"- between the cores, there and back: {statistics.median(known):.0f} cycles ({min(known):.0f}–{max(known):.0f})"] if known else []
 
 
 def _table(works: list[Work], runs: list[Run]) -> list[str]:

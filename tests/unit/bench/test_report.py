@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import pathlib
 import sys
 import types
@@ -10,6 +11,7 @@ PROJECT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(PROJECT / "perf" / "bench"), str(PROJECT / "tests" / "vm")]
 
 import figures  # noqa: E402
+import machine  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
 import run  # noqa: E402
@@ -45,7 +47,31 @@ def test_a_dropped_packet_is_no_work_done(monkeypatch, tmp_path):
     counts = dict(received=25, corrupted=0, duplicated=0, reordered=0)
     monkeypatch.setattr(run, "contest", lambda *_, **__: contextlib.nullcontext(types.SimpleNamespace(resident_bytes=lambda: 0)))
     monkeypatch.setattr(run, "traffic", lambda *_: (Reading(100, 5000.0, 32, 1.0), Traffic(1.0, 1.0, 0.75, "switch", {"total": counts})))
+    monkeypatch.setattr(machine, "core_distance", lambda *_: 300.0)
     assert run.measure(types.SimpleNamespace(name="Sluice"), WORKS[0], 1, 1.0).cycles == 200
+
+
+def measured_at(monkeypatch, distances, wanted=0.0):
+    """Which run was kept, of those that cost 1, 2, 3 cycles and so on, and at which distance: of `distances` between the cores, before and
+    after each, over and over."""
+    seen, numbers = itertools.cycle(distances), itertools.count(1)
+    monkeypatch.setattr(machine, "core_distance", lambda *_: next(seen))
+    monkeypatch.setattr(run, "_measure", lambda *_: a_run(cycles=next(numbers)))
+    kept = run.measure(None, WORKS[0], 1, 1.0, wanted)
+    return kept.cycles, kept.distance
+
+
+def test_a_run_is_made_again_until_the_cores_stay_as_far_apart_as_they_were(monkeypatch):
+    assert measured_at(monkeypatch, [300, 310]) == (1, 300)
+    assert measured_at(monkeypatch, [300, 900, 900, 300, 910, 900]) == (3, 910)
+    assert measured_at(monkeypatch, [300, 300, 900, 900], wanted=950) == (2, 900)
+    assert measured_at(monkeypatch, [300, 900]) == (run.TRIES, 300)
+
+
+def test_the_table_says_how_far_apart_the_cores_were():
+    runs = [dataclasses.replace(a_run(number=number), distance=distance) for number, distance in enumerate([300.0, 900.0, 950.0], 1)]
+    assert report._distances(runs) == ["- between the cores, there and back: 900 cycles (300–950)"]
+    assert report._distances([a_run()]) == []
 
 
 def test_a_ratio_tells_its_rounds_and_testpmd_is_compared_within_them():
