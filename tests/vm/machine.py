@@ -30,7 +30,7 @@ CONTENTS = initramfs.Contents(
     modules=(*initramfs.VIRTIO, "virtio_console", "irqbypass", "vfio", "vfio_iommu_type1", "vfio_virqfd", "vfio-pci-core", "vfio-pci"),
     # DPDK finds drivers by the ends of their names.
     programs=("/usr/bin/dpdk-testpmd", *(f"{DRIVERS}/librte_{name}.so.23" for name in
-                                         ("bus_pci", "bus_vdev", "mempool_ring", "net_e1000", "net_virtio"))),
+                                         ("bus_pci", "bus_vdev", "mempool_ring", "net_virtio"))),
     moved=((BINARY, "/bin/sluice"),))
 
 
