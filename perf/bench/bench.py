@@ -79,6 +79,7 @@ class Bench:
         self.works = [work for work in WORKS if (work.name in asked.only if asked.only else work.quick or not asked.quick)]
         self.kinds = [kind for kind in CONTENDERS if not asked.contender or kind.name in asked.contender]
         self.rounds = asked.rounds
+        self.most = 1 if asked.quick else run.TRIES
         self.runs: list[run.Run] = []
         self.further: list[figures.Row] = []
         self.percentiles: dict[str, dict[str, float]] = {}
@@ -122,7 +123,7 @@ class Bench:
             plot.latency(results / "latency.svg", self.percentiles)
 
     def _measure(self, kind: type[Contender], work: Work, number: int) -> str:
-        return self._keep(run.measure(kind, work, number, self.asked.seconds, self._distance(work, number)))
+        return self._keep(run.measure(kind, work, number, self.asked.seconds, self._distance(work, number), self.most))
 
     def _distance(self, work: Work, number: int) -> float:
         """That the cores had in this round so far; 0: it begins."""
@@ -130,7 +131,7 @@ class Bench:
 
     def _measure_one_flow(self, work: Work, number: int) -> str:
         """Sluice's cost of one flow, in the minute in which it was measured with many."""
-        alone = run.measure(Sluice, figures.ONE_FLOW, number, self.asked.seconds, self._distance(work, number))
+        alone = run.measure(Sluice, figures.ONE_FLOW, number, self.asked.seconds, self._distance(work, number), self.most)
         return self._keep(dataclasses.replace(alone, work=work.name, contender=report.ONE_FLOW_BESIDE))
 
     def _keep(self, last: run.Run) -> str:

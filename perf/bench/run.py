@@ -17,7 +17,7 @@ from work import Work
 
 MARGIN = 0.15  # seconds that the traffic goes on behind the contender's stretch
 ALIKE = 1.5    # by so much, at most, distances between the cores differ that are one
-TRIES = 6      # at one distance
+TRIES = 3      # at one distance, at most; none again in the short form, which is to be short
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,14 +75,14 @@ def _check(kind: type[Contender], work: Work, total: dict) -> None:
     assert not wrong, f"{kind.name}, {work.name}: frames came wrong: {wrong}"
 
 
-def measure(kind: type[Contender], work: Work, number: int, seconds: float, distance: float = 0.0) -> Run:
+def measure(kind: type[Contender], work: Work, number: int, seconds: float, distance: float = 0.0, most: int = TRIES) -> Run:
     """With the cores as far from each other before and after, and at `distance` (0: at any); a run of which that is not so
-    is no figure, whatever it said, and is made again. A machine on which it is never so keeps its last."""
+    is no figure, whatever it said, and is made again, until there have been `most`. The last counts, however that was."""
     for tries in itertools.count(1):
         before = machine.core_distance(OTHER_CORE, PMD_CORE)
         found = _measure(kind, work, number, seconds)
         after = machine.core_distance(OTHER_CORE, PMD_CORE)
-        if tries == TRIES or (_alike(before, after) and (not distance or _alike(before, distance))):
+        if tries == most or (_alike(before, after) and (not distance or _alike(before, distance))):
             return dataclasses.replace(found, distance=before)
 
 
