@@ -22,6 +22,7 @@ struct Line {
   alignas(64) std::atomic<std::uint32_t> number{0};
 };
 
+constexpr std::chrono::milliseconds kDuration{50};
 constexpr std::uint32_t kEnd = ~std::uint32_t{0};
 
 bool move_to(unsigned core) {
@@ -40,9 +41,9 @@ void answer(const Line& asked, Line& answered) {
   }
 }
 
-std::vector<std::uint64_t> ask(Line& asked, const Line& answered, std::chrono::milliseconds duration) {
+std::vector<std::uint64_t> ask(Line& asked, const Line& answered) {
   std::vector<std::uint64_t> cycles;
-  const auto end = std::chrono::steady_clock::now() + duration;
+  const auto end = std::chrono::steady_clock::now() + kDuration;
   for (std::uint32_t number = 1; number != kEnd && std::chrono::steady_clock::now() < end; ++number) {
     const std::uint64_t begin = __rdtsc();
     asked.number.store(number, std::memory_order_release);
@@ -60,12 +61,8 @@ int main(int argc, char** argv) {
   CLI::App app("How far two cores are from each other: cycles of the time stamp counter, there and back, the median");
   unsigned here = 0;
   unsigned there = 1;
-  unsigned milliseconds = 50;
   app.add_option("here", here, "A core's number")->required();
   app.add_option("there", there, "Another's")->required();
-  app.add_option("--for", milliseconds, "Milliseconds that it is tried")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 10'000));
   CLI11_PARSE(app, argc, argv);
   if (here == there || !move_to(there) || !move_to(here)) {
     std::cerr << "core_distance: cores " << here << " and " << there << ": right are two that this process may use\n";
@@ -81,7 +78,7 @@ int main(int argc, char** argv) {
     answer(asked, answered);
   });
   moved.wait(false);
-  auto cycles = ask(asked, answered, std::chrono::milliseconds(milliseconds));
+  auto cycles = ask(asked, answered);
   other.join();
   const auto middle = cycles.begin() + static_cast<std::ptrdiff_t>(cycles.size() / 2);
   std::ranges::nth_element(cycles, middle);
