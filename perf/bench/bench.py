@@ -27,7 +27,7 @@ import machine  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
 import run  # noqa: E402
-from contender import PMD_CORE, Contender  # noqa: E402
+from contender import OTHER_CORE, PMD_CORE, Contender  # noqa: E402
 from generator import Generator  # noqa: E402
 from ovs import Ovs  # noqa: E402
 from sluice import Sluice  # noqa: E402
@@ -79,7 +79,8 @@ class Bench:
         self.works = [work for work in WORKS if (work.name in asked.only if asked.only else work.quick or not asked.quick)]
         self.kinds = [kind for kind in CONTENDERS if not asked.contender or kind.name in asked.contender]
         self.rounds = asked.rounds
-        self.most = 1 if asked.quick else run.TRIES
+        # Of the short form, which is to be short, each run is at the distance that there is.
+        self.distance = 0.0 if asked.quick else machine.usual_core_distance(OTHER_CORE, PMD_CORE)
         self.runs: list[run.Run] = []
         self.further: list[figures.Row] = []
         self.percentiles: dict[str, dict[str, float]] = {}
@@ -123,15 +124,11 @@ class Bench:
             plot.latency(results / "latency.svg", self.percentiles)
 
     def _measure(self, kind: type[Contender], work: Work, number: int) -> str:
-        return self._keep(run.measure(kind, work, number, self.asked.seconds, self._distance(work, number), self.most))
-
-    def _distance(self, work: Work, number: int) -> float:
-        """That the cores had in this round so far; 0: it begins."""
-        return next((each.distance for each in self.runs if (each.work, each.round) == (work.name, number)), 0.0)
+        return self._keep(run.measure(kind, work, number, self.asked.seconds, self.distance))
 
     def _measure_one_flow(self, work: Work, number: int) -> str:
         """Sluice's cost of one flow, in the minute in which it was measured with many."""
-        alone = run.measure(Sluice, figures.ONE_FLOW, number, self.asked.seconds, self._distance(work, number), self.most)
+        alone = run.measure(Sluice, figures.ONE_FLOW, number, self.asked.seconds, self.distance)
         return self._keep(dataclasses.replace(alone, work=work.name, contender=report.ONE_FLOW_BESIDE))
 
     def _keep(self, last: run.Run) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pathlib
 import platform
+import statistics
 import subprocess
+import time
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -14,6 +16,15 @@ core_distance_program: pathlib.Path
 def core_distance(here: int, there: int) -> float:
     """Cycles that a word takes from one core to the other and back, now. Nothing else may run on them."""
     return float(_output(core_distance_program, here, there))
+
+
+def usual_core_distance(here: int, there: int) -> float:
+    """What it is most of the time: the median of some seconds, in which the cores rest now and then, as between runs."""
+    found = []
+    for _ in range(31):
+        found.append(core_distance(here, there))
+        time.sleep(0.1)
+    return statistics.median(found)
 
 
 def _output(*command) -> str:

@@ -17,7 +17,8 @@ from work import Work
 
 MARGIN = 0.15  # seconds that the traffic goes on behind the contender's stretch
 ALIKE = 1.5    # by so much, at most, distances between the cores differ that are one
-TRIES = 3      # at one distance, at most; none again in the short form, which is to be short
+TRIES = 3      # of a run, at most, until the cores stayed where they were
+PATIENCE = 10  # seconds, at most, that it is waited for the cores to be at a distance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,18 +76,29 @@ def _check(kind: type[Contender], work: Work, total: dict) -> None:
     assert not wrong, f"{kind.name}, {work.name}: frames came wrong: {wrong}"
 
 
-def measure(kind: type[Contender], work: Work, number: int, seconds: float, distance: float = 0.0, most: int = TRIES) -> Run:
-    """With the cores as far from each other before and after, and at `distance` (0: at any); a run of which that is not so
-    is no figure, whatever it said, and is made again, until there have been `most`. The last counts, however that was."""
+def measure(kind: type[Contender], work: Work, number: int, seconds: float, distance: float = 0.0) -> Run:
+    """With the cores at `distance` from each other before and after: it is waited for, and a run after which they are at another
+    is no figure, whatever it said, and is made again, until there have been TRIES. The last counts, however that was, and
+    says at what distance it began. 0: at any, and at once."""
     for tries in itertools.count(1):
-        before = machine.core_distance(OTHER_CORE, PMD_CORE)
+        before = _wait_for(distance)
         found = _measure(kind, work, number, seconds)
-        after = machine.core_distance(OTHER_CORE, PMD_CORE)
-        if tries == most or (_alike(before, after) and (not distance or _alike(before, distance))):
+        if not distance or tries == TRIES or (alike(before, distance) and alike(machine.core_distance(OTHER_CORE, PMD_CORE), distance)):
             return dataclasses.replace(found, distance=before)
 
 
-def _alike(one: float, other: float) -> bool:
+def _wait_for(distance: float) -> float:
+    """What the distance between the cores is, at the end."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = machine.core_distance(OTHER_CORE, PMD_CORE)
+        if not distance or alike(found, distance) or time.monotonic() > end:
+            return found
+        time.sleep(0.1)  # the cores at rest: a host moves those that wake
+
+
+def alike(one: float, other: float) -> bool:
+    """Whether two distances between the cores are one."""
     return max(one, other) <= ALIKE * min(one, other)
 
 
