@@ -14,7 +14,7 @@ import tempfile
 from contender import Contender, Reading, Setting
 from generator import Generator, Traffic
 from ovs import Ovs
-from run import contest, searched, traffic
+from run import at_distance, contest, searched, traffic
 from sluice import Sluice
 from verdict import at_least, at_most
 from work import WORKS, Work
@@ -161,7 +161,7 @@ def first_packet(rounds: int) -> list[Row]:
              *(f"{_spread(found[kind.name], '.0f')} µs" for kind in BOTH))]
 
 
-def second_pmd(rounds: int, seconds: float) -> list[Row]:
+def second_pmd(rounds: int, seconds: float, distance: float) -> list[Row]:
     """What a packet costs on a PMD while a second one works too, over what it costs alone. Where there is no core for it,
     the second PMD shares the VMs'. Sluice's sleeps there when it has nothing to do; OVS's cannot."""
     shared = (os.cpu_count() or 1) == 2
@@ -173,10 +173,7 @@ def second_pmd(rounds: int, seconds: float) -> list[Row]:
         for kind in BOTH:
             gains, batches = [], []
             for _ in range(rounds):
-                readings = []
-                for setting in (Setting(idle=idle), Setting(pins=pins, idle=idle)):
-                    with contest(kind, pairs, setting=setting) as contender:
-                        readings.append(traffic(contender, seconds)[0])
+                readings = [at_distance(kind, pairs, setting, seconds, distance).reading for setting in (Setting(idle=idle), Setting(pins=pins, idle=idle))]
                 gains.append(readings[0].cycles / readings[1].cycles)
                 batches.append([reading.per_batch for reading in readings])
             alone, beside = (statistics.median(column) for column in zip(*batches))

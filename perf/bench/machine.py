@@ -6,25 +6,21 @@ import pathlib
 import platform
 import statistics
 import subprocess
-import time
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
 core_distance_program: pathlib.Path
 
 
-def core_distance(here: int, there: int) -> float:
-    """Cycles that a word takes from one core to the other and back, now. Nothing else may run on them."""
-    return float(_output(core_distance_program, here, there))
+def core_distances(here: int, there: int, seconds: float, *more: str) -> list[float]:
+    """Cycles that a word takes from one core to the other and back, ten times a second, for so long: it takes that time. What
+    runs on the cores is held up 20 to 200 us each time. `more`: words of the program's command line."""
+    return [float(line) for line in _output(core_distance_program, here, there, "--seconds", seconds, *more).split()]
 
 
 def usual_core_distance(here: int, there: int) -> float:
-    """What it is most of the time: the median of some seconds, in which the cores rest now and then, as between runs."""
-    found = []
-    for _ in range(31):
-        found.append(core_distance(here, there))
-        time.sleep(0.1)
-    return statistics.median(found)
+    """The median of some seconds in which both cores are busy, as they are in a run: a host puts cores elsewhere that rest."""
+    return statistics.median(core_distances(here, there, 10.0, "--busy"))
 
 
 def _output(*command) -> str:

@@ -10,7 +10,7 @@ import pathlib
 import statistics
 
 import machine
-from run import Run, alike
+from run import STRETCH, Run
 from verdict import at_most
 from work import Work
 
@@ -65,13 +65,12 @@ def _head(sluice: pathlib.Path, runs: list[Run], failures: list[str], seconds: f
 
 
 def _distances(runs: list[Run]) -> list[str]:
-    known = [each.distance for each in runs if each.distance]
+    known = [each for each in runs if each.distance]
     if not known:
         return []
-    usual = statistics.median(known)
-    others = sum(not alike(each, usual) for each in known)
-    return [f"- between the cores, there and back: {usual:.0f} cycles ({min(known):.0f}–{max(known):.0f})"
-            + (f", another in {others} of {len(known)} runs" if others else "")]
+    never = sum(not each.steady for each in known)
+    return [f"- between the cores, there and back: {statistics.median(each.distance for each in known):.0f} cycles"
+            + (f"; in {never} of {len(known)} runs never the usual one for {STRETCH} s" if never else "")]
 
 
 def _table(works: list[Work], runs: list[Run]) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import itertools
 import pathlib
+import statistics
 import tempfile
 import time
 
@@ -16,9 +16,10 @@ from generator import Generator, Traffic
 from work import Work
 
 MARGIN = 0.15  # seconds that the traffic goes on behind the contender's stretch
+STRETCH = 0.4  # seconds, each of which has the cores at one distance or not
 ALIKE = 1.5    # by so much, at most, distances between the cores differ that are one
-TRIES = 3      # of a run, at most, until the cores stayed where they were
-PATIENCE = 10  # seconds, at most, that it is waited for the cores to be at a distance
+ENOUGH = 2     # stretches at the distance that is wanted
+TRIES = 3      # at most, of a run, until it has enough of them; twice as many, until it has one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,29 @@ class Run:
     busy: float         # share of the PMD's time that it was busy
     limit: str          # what held up the traffic: switch, generator, rate
     idle_mib: float     # MiB resident before any VM was there
-    distance: float = 0.0  # cycles between the cores, there and back, before it; 0: not known
+    distance: float = 0.0  # cycles between the cores, there and back, the median of the looks while it ran; 0: not known
+    steady: int = 0        # stretches of it at the distance that is wanted, which alone count; 0: none was, and all count
+
+
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """Of the time that traffic takes."""
+    reading: Reading
+    looks: list[float]  # at the distance between the cores
+
+    def is_at(self, distance: float) -> bool:
+        """The cores were at that distance all the time; 0: any."""
+        return not distance or bool(self.looks) and all(max(look, distance) <= ALIKE * min(look, distance) for look in self.looks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What a contender did while the cores were at one distance, as far as they were."""
+    reading: Reading
+    seen: Traffic        # by the VMs, all the time
+    idle_bytes: int      # resident before any VM was there
+    distance: float      # as Run's
+    steady: int          # as Run's
 
 
 @contextlib.contextmanager
@@ -54,6 +77,19 @@ def traffic(contender: Contender, seconds: float, *more: str) -> tuple[Reading, 
         contender.clear()
         time.sleep(seconds)
         return contender.read(), generator.report()
+
+
+def in_stretches(contender: Contender, seconds: float) -> tuple[list[Stretch], Traffic]:
+    """The same, stretch by stretch, with looks at the distance between the cores."""
+    with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, listen=contender.setting.vms_listen) as generator:
+        generator.wait_until_measured()
+        end = time.monotonic() + seconds
+        stretches = []
+        while not stretches or time.monotonic() + STRETCH < end:
+            contender.clear()
+            looks = machine.core_distances(OTHER_CORE, PMD_CORE, min(STRETCH, seconds))
+            stretches.append(Stretch(contender.read(), looks))
+        return stretches, generator.report()
 
 
 def searched(contender: Contender, *words: str) -> dict:
@@ -76,38 +112,34 @@ def _check(kind: type[Contender], work: Work, total: dict) -> None:
     assert not wrong, f"{kind.name}, {work.name}: frames came wrong: {wrong}"
 
 
-def measure(kind: type[Contender], work: Work, number: int, seconds: float, distance: float = 0.0) -> Run:
-    """With the cores at `distance` from each other before and after: it is waited for, and a run after which they are at another
-    is no figure, whatever it said, and is made again, until there have been TRIES. The last counts, however that was, and
-    says at what distance it began. 0: at any, and at once."""
-    for tries in itertools.count(1):
-        before = _wait_for(distance)
-        found = _measure(kind, work, number, seconds)
-        if not distance or tries == TRIES or (alike(before, distance) and alike(machine.core_distance(OTHER_CORE, PMD_CORE), distance)):
-            return dataclasses.replace(found, distance=before)
+def at_distance(kind: type[Contender], work: Work, setting: Setting, seconds: float, distance: float) -> Measured:
+    """With the cores at `distance` from each other: stretches in which they were not are no figure, whatever they say. 0: at any."""
+    stretches: list[Stretch] = []
+    for tries in range(1, 2 * TRIES + 1):
+        with contest(kind, work, setting=setting) as contender:
+            idle = contender.resident_bytes()
+            more, seen = in_stretches(contender, seconds)
+        _check(kind, work, seen.report["total"])
+        stretches += more
+        steady = [stretch for stretch in stretches if stretch.is_at(distance)]
+        if not distance or len(steady) >= ENOUGH or (steady and tries >= TRIES):
+            break
+    counted = steady or stretches
+    looks = [look for stretch in counted for look in stretch.looks]
+    return Measured(together([stretch.reading for stretch in counted]), seen, idle, statistics.median(looks) if looks else 0.0, len(steady))
 
 
-def _wait_for(distance: float) -> float:
-    """What the distance between the cores is, at the end."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        found = machine.core_distance(OTHER_CORE, PMD_CORE)
-        if not distance or alike(found, distance) or time.monotonic() > end:
-            return found
-        time.sleep(0.1)  # the cores at rest: a host moves those that wake
+def together(readings: list[Reading]) -> Reading:
+    """Of several stretches, one."""
+    packets = sum(reading.packets for reading in readings)
+    assert packets > 0, "no packet has passed"
+    return Reading(packets, sum(reading.busy_cycles for reading in readings), sum(reading.per_batch * reading.packets for reading in readings) / packets,
+                   statistics.mean(reading.busy_share for reading in readings))
 
 
-def alike(one: float, other: float) -> bool:
-    """Whether two distances between the cores are one."""
-    return max(one, other) <= ALIKE * min(one, other)
-
-
-def _measure(kind: type[Contender], work: Work, number: int, seconds: float) -> Run:
-    with contest(kind, work, setting=Setting(vms_listen=work.vms_listen)) as contender:
-        idle = contender.resident_bytes()
-        reading, seen = traffic(contender, seconds)
-    assert reading.packets > 0, f"{kind.name}, {work.name}: no packet has passed"
-    _check(kind, work, seen.report["total"])
+def measure(kind: type[Contender], work: Work, number: int, seconds: float, distance: float) -> Run:
+    found = at_distance(kind, work, Setting(vms_listen=work.vms_listen), seconds, distance)
+    reading, seen = found.reading, found.seen
     # A packet that was dropped cost less than one that got through, and is no work done.
     return Run(work.name, number, kind.name, reading.cycles / (1 - seen.loss), reading.per_batch, seen.pps, seen.bps, seen.loss, reading.busy_share, seen.limit,
-               idle / 2**20)
+               found.idle_bytes / 2**20, found.distance, found.steady)

@@ -7,8 +7,6 @@ import pathlib
 import sys
 import types
 
-import pytest
-
 PROJECT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(PROJECT / "perf" / "bench"), str(PROJECT / "tests" / "vm")]
 
@@ -45,39 +43,40 @@ def test_a_rate_says_how_much_was_lost_if_that_is_much():
     assert rate(0.005) == "1.46, 0.7"
 
 
-def test_a_dropped_packet_is_no_work_done(monkeypatch, tmp_path):
+def measured(monkeypatch, runs, wanted=0.0, loss=0.0):
+    """What is said of runs over and over: each a list of stretches, a cycles' figure and what the looks at the distance found."""
     counts = dict(received=25, corrupted=0, duplicated=0, reordered=0)
+    runs = itertools.cycle(runs)
+
+    def in_stretches(*_):
+        return ([run.Stretch(Reading(1, cycles, 32, 1.0), looks) for cycles, looks in next(runs)],
+                Traffic(1.0, 1.0, loss, "switch", {"total": counts}))
     monkeypatch.setattr(run, "contest", lambda *_, **__: contextlib.nullcontext(types.SimpleNamespace(resident_bytes=lambda: 0)))
-    monkeypatch.setattr(run, "traffic", lambda *_: (Reading(100, 5000.0, 32, 1.0), Traffic(1.0, 1.0, 0.75, "switch", {"total": counts})))
-    monkeypatch.setattr(machine, "core_distance", lambda *_: 300.0)
-    assert run.measure(types.SimpleNamespace(name="Sluice"), WORKS[0], 1, 1.0).cycles == 200
+    monkeypatch.setattr(run, "in_stretches", in_stretches)
+    return run.measure(types.SimpleNamespace(name="Sluice"), WORKS[0], 1, 1.0, wanted)
 
 
-def measured_at(monkeypatch, distances, wanted=0.0):
-    """Which run was kept, of those that cost 1, 2, 3 cycles and so on, and at which distance: of `distances` between the cores, one each
-    time that it is looked at, over and over. A look takes a second."""
-    seen, numbers, seconds = itertools.cycle(distances), itertools.count(1), itertools.count()
-    monkeypatch.setattr(machine, "core_distance", lambda *_: next(seen))
-    monkeypatch.setattr(run, "time", types.SimpleNamespace(monotonic=lambda: next(seconds), sleep=lambda _: None))
-    monkeypatch.setattr(run, "_measure", lambda *_: a_run(cycles=next(numbers)))
-    kept = run.measure(None, WORKS[0], 1, 1.0, wanted)
-    return kept.cycles, kept.distance
+def test_a_dropped_packet_is_no_work_done(monkeypatch):
+    assert measured(monkeypatch, [[(50, [300])]], loss=0.75).cycles == 200
 
 
-def test_a_run_waits_for_the_cores_and_is_made_again_until_they_stay_where_they_were():
-    with pytest.MonkeyPatch.context() as patch:
-        assert measured_at(patch, [900, 300]) == (1, 900)  # at any distance
-        assert measured_at(patch, [300, 310], wanted=300) == (1, 300)
-        assert measured_at(patch, [900, 1000, 310, 290], wanted=300) == (1, 310)
-        assert measured_at(patch, [300, 900, 310, 290], wanted=300) == (2, 310)
-        assert measured_at(patch, [300, 900], wanted=300) == (run.TRIES, 300)
-        assert measured_at(patch, [900], wanted=300) == (run.TRIES, 900)
+def test_stretches_count_in_which_the_cores_were_as_far_apart_as_is_wanted(monkeypatch):
+    def at_300(*runs):
+        found = measured(monkeypatch, runs, wanted=300)
+        return found.cycles, found.distance, found.steady
+    assert measured(monkeypatch, [[(10, [900, 300, 910]), (20, [300, 290, 920])]]).cycles == 15  # at any distance
+    assert at_300([(10, [300, 310]), (20, [290, 300]), (99, [900, 900])]) == (15, 300, 2)
+    assert at_300([(99, [300, 900]), (10, [300, 300])], [(20, [300, 290])]) == (15, 300, 2)
+    assert at_300([(99, [900])], [(98, [901])], [(10, [300])], [(20, [300])]) == (10, 300, 1)
+    assert at_300([(99, [900])], [(98, [901])], [(97, [902])], [(10, [300])]) == (10, 300, 1)
+    assert at_300([(10, [900])], [(20, [900])], [(30, [900])]) == (20, 900, 0)
+    assert at_300([(10, [])]) == (10, 0, 0)  # the cores never met
 
 
 def test_the_table_says_how_far_apart_the_cores_were():
-    runs = [dataclasses.replace(a_run(number=number), distance=distance) for number, distance in enumerate([300.0, 900.0, 950.0], 1)]
-    assert report._distances(runs) == ["- between the cores, there and back: 900 cycles (300–950), another in 1 of 3 runs"]
-    assert report._distances(runs[1:]) == ["- between the cores, there and back: 925 cycles (900–950)"]
+    runs = [dataclasses.replace(a_run(number=number), distance=distance, steady=steady) for number, (distance, steady) in enumerate([(300.0, 0), (900.0, 2), (950.0, 6)], 1)]
+    assert report._distances(runs) == ["- between the cores, there and back: 900 cycles; in 1 of 3 runs never the usual one for 0.4 s"]
+    assert report._distances(runs[1:]) == ["- between the cores, there and back: 925 cycles"]
     assert report._distances([a_run()]) == []
 
 
