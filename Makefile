@@ -47,7 +47,7 @@ test-tsan: packages ## The tests that start threads, with the thread sanitizer
 	cmake --build --preset tsan --target threads
 	ctest --test-dir build/tsan -j "$$(nproc)" --output-on-failure --no-tests=error --label-regex unit
 
-bench: build ## Compares Sluice with OVS-DPDK and testpmd, into perf/results: about half an hour
+bench: build ## Compares Sluice with OVS-DPDK and testpmd, into perf/results: 30 to 45 minutes
 	tests/install-packages perf/packages.txt
 	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py
 

@@ -103,13 +103,11 @@ Expected<void> Switch::Impl::note_rule(const Rule& rule, bool deleted) {
 }
 
 Expected<void> Switch::Impl::note_all_rules_deleted() {
-  std::vector<Change> left;
-  std::ranges::copy_if(changes.all(), std::back_inserter(left),
-                       [](const Change& change) { return change.kind == Change::Kind::port; });
+  std::vector<Change> deleted;
   for (const auto& [key, configured] : base().rules()) {
-    left.push_back({Change::Kind::rule, key, configured.text, {}, false});
+    deleted.push_back({Change::Kind::rule, key, configured.text, {}, false});
   }
-  return changes.replace(std::move(left));
+  return changes.replace_rules(deleted);
 }
 
 Expected<void> Switch::Impl::note_port(const std::string& name, std::optional<std::string> now) {

@@ -120,8 +120,9 @@ class Switch {
   void unpark();
   /// The slow path's thread is as said; take_up() starts it as the thread is that calls, and park() makes it urgent.
   void schedule_slow_path(const Scheduling& scheduling);
-  /// Once this worker is the one that goes on: ports that the one before had and this one has not are gone for good.
-  void abandon_other_ports();
+  /// Once no worker of another version can follow: ports that the one before had and this one has not are gone for
+  /// good, and so is what was changed at run time and changes nothing of this configuration.
+  void abandon_others();
   /// Where clients connect: no port that is added can be there.
   void reserve_control_socket(const std::string& path);
   /// Shows the keeper that the control thread works, and how far the PMDs are.

@@ -140,8 +140,6 @@ void Worker::work() {
   if (beat.count() > 0) loop_.every(beat, [this] { switch_->beat(); });
   link_.report(Saying::running);
   calm_down();
-  switch_->abandon_other_ports();
-  link_.let_go_of_inherited();
   loop_.post([this] { obey(); });  // what has come meanwhile
   do {
     loop_.run();
@@ -164,6 +162,10 @@ void Worker::obey() {
 void Worker::on_command(const Command& command) {
   if (command.saying == Saying::stop) loop_.stop();
   if (command.saying == Saying::upgraded) answer_upgrade(command.text);
+  if (command.saying == Saying::proven) {
+    switch_->abandon_others();
+    link_.let_go_of_inherited();
+  }
   if (command.saying == Saying::hand_over) {
     hands_over_ = true;
     loop_.stop();

@@ -250,7 +250,8 @@ void Keeper::handle(Worker& worker, Received& received) {
     case Saying::resume:
     case Saying::leave:
     case Saying::stop:
-    case Saying::upgraded: return;  // ours to say
+    case Saying::upgraded:
+    case Saying::proven: return;  // ours to say
   }
 }
 
@@ -283,6 +284,8 @@ void Keeper::now_running(Worker& worker) {
     stage_ = Stage::proving;
     control_at_first_ = shared_->heartbeats[worker.heartbeat].control.load(std::memory_order_relaxed);
     arm(stage_timer_, kProof, &Keeper::proven);
+  } else {
+    command(worker, Saying::proven);
   }
   adopt_settings(*active_);
   watch_pmds(*active_);

@@ -118,6 +118,8 @@ void Keeper::proven() {
   // Not a sign of life since it said that it is running: look() kills one that stands still, and the old version
   // follows.
   const bool beats = options_.recovery.hang_timeout.count() != 0;
+  // One that dumps core has yet to be seen dead.
+  if (active_->dying || active_->process.is_dying()) return arm(stage_timer_, kProof, &Keeper::proven);
   if (beats && shared_->heartbeats[active_->heartbeat].control.load(std::memory_order_relaxed) == control_at_first_) {
     return arm(stage_timer_, kProof, &Keeper::proven);
   }
@@ -127,6 +129,7 @@ void Keeper::proven() {
   spdlog::info("upgrade: worker {} has taken over; nobody had the VMs' ports for {:.1f} ms", active_->process.pid(),
                std::chrono::duration<double, std::milli>(pause_).count());
   manager_.ready();
+  command(*active_, Saying::proven);
   if (other_ == nullptr) return start_standby();
   command(*other_, Saying::upgraded);
   command(*other_, Saying::leave);

@@ -26,7 +26,8 @@ bool Keepsakes::apply(Received& received) {
     case Saying::resume:
     case Saying::leave:
     case Saying::stop:
-    case Saying::upgraded: return false;
+    case Saying::upgraded:
+    case Saying::proven: return false;
   }
   return false;
 }

@@ -17,7 +17,7 @@
 
 namespace sluice::control {
 
-inline constexpr std::uint32_t kKeeperProtocol = 5;
+inline constexpr std::uint32_t kKeeperProtocol = 6;
 
 /// What a kept descriptor is. The first are those of ports::vhost::Heirloom, in its order, of a port's slot.
 enum class Kept : std::uint8_t {
@@ -56,6 +56,7 @@ enum class Saying : std::uint8_t {
   leave,      ///< the other has: end, and touch nothing
   stop,       ///< end in order; nobody comes after
   upgraded,   ///< text: empty, or why not
+  proven,     ///< to one that is running: nobody of another version follows, who would need what this one does not
 };
 
 struct Message {

@@ -34,7 +34,10 @@ std::size_t Fdb::Hash::operator()(FdbKey key) const {
 }
 
 Fdb::Fdb(const Options& options, FdbStore store)
-    : options_(options), store_(std::move(store)), entries_(16, Hash{options.hash_secret}) {}
+    : options_(options),
+      store_(std::move(store)),
+      entries_(16, Hash{options.hash_secret}),
+      unwanted_(0, entries_.hash_function()) {}
 
 void Fdb::take_up(std::uint64_t now_ns, const Wanted& wanted) {
   auto found = store_.take_up();
@@ -42,7 +45,7 @@ void Fdb::take_up(std::uint64_t now_ns, const Wanted& wanted) {
     entry.seen_ns = std::min(entry.seen_ns, now_ns);
     const bool aged = options_.ageing_ns != 0 && entry.seen_ns + options_.ageing_ns <= now_ns;
     if (!aged && wanted(entry.key, entry.port)) return false;
-    store_.remove(entry.record);
+    set_aside(entry);
     return true;
   });
   std::ranges::sort(found, {}, &FdbStore::Found::seen_ns);
@@ -53,9 +56,18 @@ void Fdb::take_up(std::uint64_t now_ns, const Wanted& wanted) {
     if (i >= surplus && !entries_.contains(entry.key)) {
       insert(entry.key, entry.port, entry.seen_ns, entry.record);
     } else {
-      store_.remove(entry.record);
+      set_aside(entry);
     }
   }
+}
+
+void Fdb::set_aside(const FdbStore::Found& entry) {
+  if (!unwanted_.emplace(entry.key, entry.record).second) store_.remove(entry.record);
+}
+
+void Fdb::forget_unwanted() {
+  for (const auto& [key, record] : unwanted_) store_.remove(record);
+  unwanted_.clear();
 }
 
 std::optional<PortId> Fdb::lookup(FdbKey key) const {
@@ -122,6 +134,7 @@ bool Fdb::erase(FdbKey key) {
 }
 
 std::size_t Fdb::flush() {
+  forget_unwanted();
   for (const auto& [heard, key] : by_age_) changes_.push_back(key);
   for (const auto& [key, place] : entries_) store_.remove(place.record);
   const auto gone = entries_.size();
@@ -150,6 +163,7 @@ std::vector<Fdb::Entry> Fdb::entries() const {
 void Fdb::insert(FdbKey key, PortId port, std::uint64_t seen_ns, FdbStore::Index record) {
   const Place place{port, {seen_ns, ++order_}, record};
   entries_.emplace(key, place);
+  if (const auto before = unwanted_.extract(key); !before.empty()) store_.remove(before.mapped());
   enter(key, place);
   changes_.push_back(key);
 }

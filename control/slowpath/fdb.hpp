@@ -41,9 +41,11 @@ class Fdb {
   explicit Fdb(const Options& options, FdbStore store = {});
 
   /// Begins with what a worker before us has written down: entries that are `wanted`, still of age, and of the latest
-  /// if there are more than the limit. To be called once, before anything is learnt.
+  /// if there are more than the limit. To be called once, before anything is learnt. The others stay written down for a
+  /// worker that may want them, until forget_unwanted().
   using Wanted = std::function<bool(FdbKey, flowtable::PortId)>;
   void take_up(std::uint64_t now_ns, const Wanted& wanted);
+  void forget_unwanted();
 
   [[nodiscard]] std::optional<flowtable::PortId> lookup(FdbKey key) const;
 
@@ -90,6 +92,7 @@ class Fdb {
   };
   using ByAge = std::set<std::pair<Heard, FdbKey>>;
 
+  void set_aside(const FdbStore::Found& entry);
   void insert(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns, FdbStore::Index record);
   void move(FdbKey key, Place& place, flowtable::PortId port, std::uint64_t now_ns);
   void leave(FdbKey key, const Place& place);
@@ -100,6 +103,7 @@ class Fdb {
   Options options_;
   FdbStore store_;
   std::unordered_map<FdbKey, Place, Hash> entries_;
+  std::unordered_map<FdbKey, FdbStore::Index, Hash> unwanted_;  ///< written down, and no entries
   ByAge by_age_;
   std::vector<ByAge> of_port_;                                    ///< by PortId
   std::set<std::pair<std::size_t, flowtable::PortId>> by_count_;  ///< ports that have entries

@@ -65,6 +65,7 @@ class SlowPath {
   /// Takes up what the slow path of a worker before us has learnt, for ports that are there and VLANs that they carry.
   /// After set_port() of all ports, once, when that worker writes no more.
   void take_up_fdb(std::uint64_t now_ns);
+  void forget_unwanted_of_fdb() { fdb_.forget_unwanted(); }
 
   /// A round of bounded work. `now_ns` is the PMDs' clock and never goes back. False if there was nothing to do.
   bool run_once(std::uint64_t now_ns);

@@ -120,8 +120,7 @@ void Switch::Impl::drop_unopened() {
   for (const std::string& name : names_of_them) {
     host.log(ports::Severity::warning, fmt::format("port '{}' is dropped: {}", name, unopened[name]));
     slow_path->post([id = close_port(name)](SlowPath& slow) { slow.remove_port(id); });
-    std::erase_if(effective.standing,
-                  [&](const Change& change) { return change.kind == Change::Kind::port && change.key == name; });
+    changes.fell(Change::Kind::port, name);
   }
 }
 

@@ -72,15 +72,14 @@ void Switch::unpark() {
 
 void Switch::schedule_slow_path(const Scheduling& scheduling) { scheduling.apply(impl_->slow_path->kernel_id()); }
 
-void Switch::abandon_other_ports() {
+void Switch::abandon_others() {
+  impl_->slow_path->post([](SlowPath& slow) { slow.forget_unwanted_of_fdb(); });
   for (const unsigned slot : impl_->link.slots().unclaimed()) {
     abandon_port(impl_->link.estate(slot));
     impl_->link.give_up(slot);
   }
-  // Changes that are none any more, or stand no more: the configuration may come to the same again, and would find
-  // them.
-  if (impl_->effective.standing == impl_->changes.all()) return;
-  if (const auto noted = impl_->changes.replace(impl_->effective.standing); !noted)
+  // The configuration may come to the same again, and would find them.
+  if (const auto noted = impl_->changes.forget_fallen(); !noted)
     impl_->host.log(ports::Severity::error, noted.error().message);
 }
 

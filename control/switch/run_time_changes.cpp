@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -57,6 +58,7 @@ std::string describe(const Change& change) {
 
 void RunTimeChanges::read() {
   changes_.clear();
+  fallen_.clear();
   const auto texts = log_.read();
   written_ = texts.size();
   for (const std::string& text : texts) {
@@ -80,11 +82,13 @@ Expected<void> RunTimeChanges::note(Change::Kind kind, const std::string& key, s
                                     std::optional<std::string> now) {
   Change change{kind, key, std::move(was), std::move(now), false};
   const auto before = std::ranges::find_if(changes_, [&](const Change& other) { return same(other, change); });
-  if (before != changes_.end() && change.now && kind == Change::Kind::rule) {
+  const bool stands = before != changes_.end() && !fallen_.contains({kind, key});
+  if (stands && change.now && kind == Change::Kind::rule) {
     change.anew = before->anew || (!before->now && change.was);
   }
-  if (before == changes_.end() && is_none(change)) return {};
+  if (!stands && is_none(change)) return {};
   if (auto written = write(change); !written) return written;
+  fallen_.erase({change.kind, change.key});
   enter(std::move(change));
   if (written_ > 2 * changes_.size() + kMostStale) return replace(changes_);
   return {};
@@ -107,6 +111,41 @@ Expected<void> RunTimeChanges::write(const Change& change) {
                         "to write it into the "
                         "configuration, and 'sluice upgrade'",
                         ChangeLogMemory::kBytes >> 20U)});
+}
+
+Expected<void> RunTimeChanges::replace_rules(const std::vector<Change>& changes) {
+  std::set<KindAndKey> anew;
+  for (const Change& change : changes) anew.emplace(change.kind, change.key);
+  std::vector<Change> all;
+  std::ranges::copy_if(changes_, std::back_inserter(all), [&](const Change& change) {
+    const KindAndKey name{change.kind, change.key};
+    return change.kind == Change::Kind::port || (fallen_.contains(name) && !anew.contains(name));
+  });
+  std::ranges::copy(changes, std::back_inserter(all));
+  if (auto written = replace(std::move(all)); !written) return written;
+  for (const auto& name : anew) fallen_.erase(name);
+  return {};
+}
+
+void RunTimeChanges::stand_only(const std::vector<Change>& standing) {
+  auto next = standing.begin();
+  for (const Change& change : changes_) {
+    if (next != standing.end() && *next == change) {
+      ++next;
+    } else {
+      fell(change.kind, change.key);
+    }
+  }
+}
+
+Expected<void> RunTimeChanges::forget_fallen() {
+  const auto fallen = std::exchange(fallen_, {});
+  if (fallen.empty()) return {};
+  std::vector<Change> left;
+  std::ranges::copy_if(changes_, std::back_inserter(left), [&](const Change& change) {
+    return !fallen.contains({change.kind, change.key});
+  });
+  return replace(std::move(left));
 }
 
 Expected<void> RunTimeChanges::replace(std::vector<Change> changes) {

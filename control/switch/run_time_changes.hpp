@@ -9,7 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/error.hpp"
@@ -44,16 +46,27 @@ class RunTimeChanges {
   /// `was`: what the configuration has there. An error if there is no room for it, and nothing is noted then.
   [[nodiscard]] Expected<void> note(Change::Kind kind, const std::string& key, std::optional<std::string> was,
                                     std::optional<std::string> now);
-  /// These are all.
-  [[nodiscard]] Expected<void> replace(std::vector<Change> changes);
+  /// These are all of rules, but for those that stand no more.
+  [[nodiscard]] Expected<void> replace_rules(const std::vector<Change>& changes);
+  /// Only `standing`, which are in the order of all, still change something of the configuration. The others stay until
+  /// forget_fallen(), since a worker with the configuration of before may follow; and for good, if they are noted again
+  /// before that.
+  void stand_only(const std::vector<Change>& standing);
+  /// One more that does not.
+  void fell(Change::Kind kind, const std::string& key) { fallen_.emplace(kind, key); }
+  [[nodiscard]] Expected<void> forget_fallen();
 
  private:
+  using KindAndKey = std::pair<Change::Kind, std::string>;
+
   void enter(Change change);
+  [[nodiscard]] Expected<void> replace(std::vector<Change> changes);
   [[nodiscard]] Expected<void> write(const Change& change);
 
   ChangeLog log_;
   std::vector<Change> changes_;
-  std::size_t written_ = 0;  ///< texts in the log, those of no interest any more included
+  std::set<KindAndKey> fallen_;  ///< of these
+  std::size_t written_ = 0;      ///< texts in the log, those of no interest any more included
 };
 
 }  // namespace sluice::control

@@ -163,6 +163,7 @@ Expected<void> Switch::Impl::prepare_all(bool has_time) {
   changes_seen = changes.mark();
   changes.read();
   effective = apply_changes(loaded, changes.all());
+  changes.stand_only(effective.standing);
   unopened.clear();
   std::vector<SwitchPort> before = std::exchange(ports.all(), {});
   names = {};

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 
+from gaps import outage
 from process import Program, wait_until
 from work import Work
 
@@ -49,11 +50,9 @@ class Generator:
         total = report["total"]
         return Traffic(total["rx_pps"], total["rx_bps"], total["lost"] / max(1, total["expected"]), report["generator"]["limit"], report)
 
-    def longest_gap(self, begin: float, end: float) -> float:
-        """For how many ms at most a VM received no frame, of gaps that were over, or lasted, between these two times; to the
-        intervals that vmgen was told."""
-        return max(vm["longest_gap_us"] for event in self._events() if event["event"] == "interval" and begin <= event["clock_s"] < end
-                   for vm in event["vms"]) / 1000
+    def outage(self, instant: float) -> float:
+        """See gaps; to the intervals that vmgen was told."""
+        return outage([event for event in self._events() if event["event"] == "interval"], instant)
 
     def first_received_after(self, clock: float) -> float:
         """When frames arrive again after `clock` (time.monotonic()); to the intervals that vmgen was told."""

@@ -47,7 +47,7 @@ def outages(kind, setting: Setting, work: Work, rate: int, kills: int) -> tuple[
                 clocks.append(time.monotonic())
                 contender.kill()
             total = generator.report().report["total"]
-            return [generator.longest_gap(begin, begin + BETWEEN) for begin in clocks], total
+            return [generator.outage(instant) for instant in clocks], total
 
 
 def main() -> None:

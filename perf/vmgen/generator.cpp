@@ -188,7 +188,8 @@ Counts Generator::counts_of(std::size_t number) const {
 }
 
 void Generator::glimpse(const Plan& plan, const RunResult& result, std::uint64_t now) {
-  Glimpse seen{.clock = monotonic_seconds(), .seconds = static_cast<double>(now - result.began) / hz_};
+  Glimpse seen{
+      .clock = monotonic_seconds(), .seconds = static_cast<double>(now - result.began) / hz_, .began = result.began};
   for (std::size_t i = 0; i < vms_.size(); ++i) {
     seen.vms.push_back(counts_of(i));
     seen.gaps.push_back(receivers_[i].take_interval_gap(now));

@@ -54,7 +54,8 @@ struct RunResult {
 /// What is seen of a run while it lasts: the counts so far of each VM, and its longest gap since the last time.
 struct Glimpse {
   double clock;
-  double seconds;  ///< since the run began
+  double seconds;       ///< since the run began
+  std::uint64_t began;  ///< when that was, by the TSC
   std::vector<Counts> vms{};
   std::vector<Gap> gaps{};
   std::vector<std::vector<std::uint64_t>> frames_by_queue{};  ///< that came in this interval

@@ -194,7 +194,7 @@ Json interval_of(const Options& options, const Glimpse& now, std::vector<Counts>
   for (std::size_t i = 0; i < now.vms.size(); ++i) {
     Json vm{{"name", options.vms[i].name}, {"link_up", bool{now.links[i]}}};
     vm.update(since(before[i], now.vms[i]));
-    vm["longest_gap_us"] = static_cast<double>(now.gaps[i].length) * 1e6 / hz;
+    add_gap(vm, now.gaps[i], true, now.began, hz);
     vm["by_queue"] = now.frames_by_queue[i];
     vms.push_back(std::move(vm));
     all_before += before[i];

@@ -89,10 +89,10 @@ void VhostPort::prepare_connection(unsigned died) {
   readiness_.reset();
   inherited_.reset();
   const PortState& state = estate_.state();
-  if (!known()) return;
   prepared_for_ = state.generation;
-  inherited_ = estate_.take(Heirloom::connection, 0);
   device_.let_go_of_prepared();  // a VM that is gone wants its memory back
+  if (!known()) return;
+  inherited_ = estate_.take(Heirloom::connection, 0);
   // What others have died of is not tried again.
   if (died >= Attempt::kMost) return;
   if (inherited_ && state.phase == Phase::rest && state.staged == 0) readiness_ = device_.prepare();

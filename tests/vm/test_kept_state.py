@@ -91,15 +91,15 @@ class Site:
         children = pathlib.Path(f"/proc/{self.switch.pid}/task/{self.switch.pid}/children").read_text().split()
         return [int(child) for child in children]
 
-    def wait_standby(self) -> None:
-        """One that is ready has a thread for its PMD."""
+    def wait_standby(self) -> int:
+        """One that is ready has a thread for its PMD. Returns its number."""
         def ready():
             for pid in self.workers():
                 with contextlib.suppress(OSError):
                     if pid != self.switch.worker_pid and any((task / "comm").read_text() == "pmd-1\n" for task in pathlib.Path(f"/proc/{pid}/task").iterdir()):
-                        return True
-            return False
-        wait_until(ready, "another worker stands by", 30)
+                        return pid
+            return None
+        return wait_until(ready, "another worker stands by", 30)
 
     def replace_worker(self) -> None:
         replace_worker(self.switch, self.how)
@@ -216,6 +216,21 @@ def test_rules_and_ports_stay_as_they_were_changed(site):
     assert rules(switch) == [] and list(switch.ports()) == [*NAMES] and not site.socket("d").exists()
 
 
+def test_one_that_stands_by_has_the_memory_of_guests_that_are_there_and_of_no_other(place):
+    with contextlib.ExitStack() as stack:
+        site = Site(place, stack, "standby")
+        standby = site.wait_standby()
+        memory = os.fstat(site.guests["c"].memory.fd).st_ino
+
+        def mapped() -> bool:
+            return any("memfd:" in line and int(line.split()[4]) == memory for line in pathlib.Path(f"/proc/{standby}/maps").read_text().splitlines())
+        wait_until(mapped, "it has mapped a guest's memory")
+        site.switch.cli("port", "del", "c")
+        wait_until(lambda: not mapped(), "the memory of a port that is gone is given back")
+        site.replace_worker()
+        site.pass_frame("a", "b")
+
+
 def test_a_device_that_cannot_be_had_any_more_does_not_keep_the_switch_from_going_on_and_is_back_when_it_is_there(site):
     capture = site.place / "frames.pcap"
     capture.write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
@@ -322,6 +337,66 @@ def test_a_new_version_that_fails_when_it_has_the_ports_already_leaves_them_as_t
         site.pass_frame("b", "a")
         site.pass_frame("c", "b")
         assert site.switch.log().count("front end connected") == 3, "the guests have noticed nothing"
+
+
+# The program itself, killed as soon as it answers as the switch that has port n.
+SHORT_LIVED = """#!/usr/bin/python3 -BI
+import contextlib, os, socket, sys, time
+worker = os.getpid()
+if os.fork() == 0:
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    answer = b""
+    while b'"n"' not in answer:
+        time.sleep(0.001)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as switch:
+            switch.settimeout(0.02)
+            switch.connect("{control}")
+            switch.sendall(b'{{"jsonrpc":"2.0","id":1,"method":"ports"}}\\n')
+            answer = switch.recv(65536)
+    os.kill(worker, 9)
+    os._exit(0)
+os.execv("{binary}", ["sluice", *sys.argv[1:]])
+"""
+
+
+def fails_before_it_has_proven_to_live(place: pathlib.Path) -> bool:
+    """Whether it has; on a busy machine it may be killed too late."""
+    place.mkdir()
+    with upgradable(place, rules=["priority=7,udp,actions=drop"]) as site:
+        site.switch.cli("rule", "add", "priority=9,in_port=c,tcp,actions=drop")
+        site.switch.cli("rule", "del", "priority=7,udp")
+        before, ports = rules(site.switch), list(site.switch.ports())
+        site.pass_frame("b", "a")
+        site.pass_frame("a", "c")
+        known = site.switch.fdb()
+        assert set(known.values()) == {"a", "c"}
+        config = site.config
+        config["ports"] = [port for port in config["ports"] if port["name"] != "c"] + [{"name": "n", "type": "null", "no_rx": True}]
+        config["rules"] = []
+        site.write_config()
+        short_lived = place / "short_lived"
+        short_lived.write_text(SHORT_LIVED.format(control=site.switch.socket, binary=BINARY))
+        short_lived.chmod(0o755)
+        site.switch.deaths_expected += 1
+        refused = site.switch.cli("upgrade", "--binary", short_lived, check=False)
+        if refused.returncode == 0:
+            return False
+        assert "was running, and then" in refused.stderr, refused
+
+        def followed():
+            with contextlib.suppress(OSError, ValueError):
+                return list(site.switch.ports())
+        assert wait_until(followed, "a worker answers", 30) == ports
+        assert rules(site.switch) == before and site.switch.fdb() == known
+        site.pass_frame("c", "b")
+        site.pass_frame("b", "c")
+        assert site.switch.log().count("front end connected") == 3, "the guests have noticed nothing"
+    return True
+
+
+def test_what_the_configuration_has_no_more_is_left_alone_until_the_new_version_has_proven_to_live(place):
+    assert any(fails_before_it_has_proven_to_live(place / number) for number in "123")
 
 
 def test_of_a_port_that_the_configuration_has_no_more_nothing_is_left(place):

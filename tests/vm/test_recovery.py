@@ -55,6 +55,21 @@ def test_a_killed_worker_is_followed_by_one_that_goes_on(place, times, figures, 
         figures.add(f"kill -9, {kind}, {mode}", t.outages(), aims.KILL, total)
 
 
+@pytest.mark.parametrize("kind", ["split-two-queues", "packed-two-queues"])
+def test_a_killed_worker_of_two_pmds_is_followed_by_one_that_goes_on(place, times, figures, kind):
+    kills = times(2, 25)
+    with trial(place, kind, rate=RATE, pmd={"cores": [0, 1], "idle": "sleep up to 50 us"}) as t:
+        pmds = t.switch.rpc("pmds")["pmds"]
+        assert all(any(queue["port"].startswith("vm") for queue in pmd["queues"]) for pmd in pmds) and len(pmds) == 2
+        for _ in range(kills):
+            if kills > 2:
+                wait_between_kills(t.began)
+            t.kill()
+        total = t.report()
+        t.assert_each_kill_duplicates_a_burst_at_most(total)
+        figures.add(f"kill -9, two PMDs, one on the VMs' core, {kind}", t.outages(), aims.KILL, total)
+
+
 def test_vms_that_connect_to_the_switch_stay_connected(place):
     with trial(place, mode="server") as t:
         t.kill()

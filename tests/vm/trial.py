@@ -9,6 +9,7 @@ import re
 import signal
 import time
 
+from gaps import outage
 from process import wait_until
 from switch import BINARY, Switch, vhost_port
 from vmgen import Vmgen
@@ -70,8 +71,8 @@ class Trial:
 
     def sent_by_queue(self) -> list[int]:
         """As the switch has taken it from each of them since this worker began."""
-        queues = self.switch.rpc("pmds")["pmds"][0]["queues"]
-        return [queue["packets"] for queue in queues if queue["port"] in ("vm0", "vm1")]
+        queues = [queue for pmd in self.switch.rpc("pmds")["pmds"] for queue in pmd["queues"] if queue["port"] in ("vm0", "vm1")]
+        return [queue["packets"] for queue in sorted(queues, key=lambda queue: (queue["port"], queue["queue"]))]
 
     def wait_traffic(self) -> None:
         """No queue of any VM stands still."""
@@ -97,13 +98,9 @@ class Trial:
         self.wait_traffic()
 
     def outages(self) -> list[float]:
-        """For how many ms no frame came after each kill or upgrade."""
+        """For how many ms a VM received nothing, because of each kill."""
         intervals = self.vms.events("interval")
-        found = []
-        for begin, end in zip(self.began, [*self.began[1:], float("inf")]):
-            gaps = [vm["longest_gap_us"] for each in intervals if begin <= each["clock_s"] < end for vm in each["vms"]]
-            found.append(max(gaps) / 1000)
-        return found
+        return [outage(intervals, instant) for instant in self.began]
 
     def gaps(self, instants: list[float]) -> list[float]:
         """The longest time without a frame, in ms, that had to do with each."""

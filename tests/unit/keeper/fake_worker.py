@@ -10,7 +10,7 @@ import threading
 import time
 
 (KEEP, FORGET, FORGET_SLOT, READY, WANTS_ALONE, TAKEN_UP, RUNNING, REFUSED, PARKING, HANDED_OVER, WANTS_UPGRADE,
- ALONE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED) = range(1, 19)
+ ALONE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED, PROVEN) = range(1, 20)
 NO_SLOT = 0xFFFFFFFF
 CONNECTION, KICK, CONTROL_SOCKET = 1, 4, 64
 TAKEOVERS, HEARTBEATS, HEARTBEAT_BYTES, PMDS = 24, 32, 32 + 64 * 16, 32
@@ -21,6 +21,7 @@ mine = HEARTBEATS + int(sys.argv[sys.argv.index("--heartbeat") + 1]) * HEARTBEAT
 kept = {}
 alone = threading.Event()
 gone = threading.Event()  # when it has been told to go
+proven = threading.Event()
 
 
 def say(saying, text="", slot=NO_SLOT, kind=0, index=0, fd=None):
@@ -44,6 +45,8 @@ def hear():
                 kept.pop(place)
         elif saying == ALONE:
             alone.set()
+        elif saying == PROVEN:
+            proven.set()
         else:
             if saying == GO:
                 alone.clear()

@@ -42,6 +42,28 @@ settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()
         assert keeper.ends() == 0 and " error " not in keeper.log()
 
 
+def test_a_new_one_is_told_when_it_has_proven_to_live_and_not_before(tmp_path):
+    with upgraded(tmp_path, WAITS + """
+listen(); settings(hang_timeout_ms=30000); beat(1); say(RUNNING)
+note("has", *([] if proven.wait(1) else ["not"]), "proven to live")
+threading.Thread(target=beat, daemon=True).start()
+proven.wait()
+note("lives")
+""") as keeper:
+        keeper.waits_for("worker has not proven to live")
+        keeper.waits_for("worker lives")
+
+
+def test_a_first_one_and_one_that_follows_a_crash_have_nothing_to_prove(tmp_path):
+    with Keeper(tmp_path, WAITS + """
+listen(); say(RUNNING); proven.wait()
+if first(): sys.exit(3)
+note("follows")
+time.sleep(1000)
+""") as keeper:
+        keeper.waits_for("worker follows")
+
+
 @pytest.mark.parametrize("text, why", [
     ("sys.exit(5)", "it ended with exit code 5"),
     ("os.kill(os.getpid(), 11)", r"it was killed by signal 11 \(Segmentation fault\)"),

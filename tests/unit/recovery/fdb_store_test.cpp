@@ -124,7 +124,11 @@ TEST_F(FdbStoreTest, the_next_fdb_begins_with_all_that_the_last_one_knew_and_wri
       before = known(fdb);
       EXPECT_EQ(left(*memory_), before);
     }
-    Fdb(options(), FdbStore(*memory_, {})).take_up(1000 * kSecond, [](FdbKey, PortId) { return false; });
+    Fdb other(options(), FdbStore(*memory_, {}));
+    other.take_up(1000 * kSecond, [](FdbKey, PortId) { return false; });
+    EXPECT_EQ(other.size(), 0U);
+    EXPECT_EQ(left(*memory_), before) << "whoever comes instead of it may want them";
+    other.forget_unwanted();
     EXPECT_TRUE(left(*memory_).empty());
   }
   EXPECT_LE(memory_->used.load(), 12U) << "records are used again";
@@ -138,6 +142,19 @@ TEST_F(FdbStoreTest, ages_go_on) {
   Fdb late(options(), FdbStore(*memory_, {}));
   late.take_up(311 * kSecond, [](FdbKey, PortId) { return true; });
   EXPECT_EQ(late.size(), 0U);
+  late.forget_unwanted();
+  EXPECT_TRUE(left(*memory_).empty());
+}
+
+TEST_F(FdbStoreTest, what_nobody_wanted_is_one_with_what_is_learnt_of_it_and_goes_with_all_others) {
+  Fdb first(options(), FdbStore(*memory_, {}));
+  for (unsigned i = 0; i < 3; ++i) first.learn(key(i), 1, 10 * kSecond);
+  Fdb next(options(), FdbStore(*memory_, {}));
+  next.take_up(20 * kSecond, [](FdbKey one, PortId) { return one == key(0); });
+  EXPECT_TRUE(next.learn(key(1), 2, 20 * kSecond)) << "it is news";
+  EXPECT_EQ(FdbStore(*memory_, {}).take_up().size(), 3U) << "no address is written down twice";
+  EXPECT_EQ(left(*memory_).at(key(1)).first, 2);
+  next.flush();
   EXPECT_TRUE(left(*memory_).empty());
 }
 
@@ -157,6 +174,8 @@ TEST_F(FdbStoreTest, of_more_than_the_limit_the_latest_stay) {
   next.take_up(100 * kSecond, [](FdbKey, PortId) { return true; });
   ASSERT_EQ(next.size(), 20U);
   for (unsigned i = 0; i < 20; ++i) EXPECT_TRUE(next.lookup(key(i)));
+  EXPECT_EQ(left(*memory_).size(), 50U);
+  next.forget_unwanted();
   EXPECT_EQ(left(*memory_), known(next));
 }
 
@@ -179,6 +198,8 @@ TEST_F(FdbStoreTest, entries_of_ports_that_are_gone_or_no_longer_carry_the_vlan_
   slow.take_up_fdb(kSecond);
   ASSERT_EQ(slow.fdb_size(), 1U);
   EXPECT_EQ(slow.fdb().at(0).port, 0);
+  EXPECT_EQ(left(*memory_).size(), 3U);
+  slow.forget_unwanted_of_fdb();
   EXPECT_EQ(left(*memory_).size(), 1U);
 }
 

@@ -185,6 +185,62 @@ TEST(EffectiveConfig, a_change_that_the_configuration_has_come_to_is_none_any_mo
   EXPECT_THAT(rules_of(now.config), ElementsAre("udp actions=drop"));
 }
 
+TEST(EffectiveConfig, changes_that_stand_no_more_stay_until_nobody_can_need_them_and_for_good_if_they_are_made_again) {
+  Operator op(config({vm("a"), vm("b")}, {"tcp,actions=drop"}));
+  op.rule("udp,actions=drop");
+  op.no_rule("tcp");
+  op.rule("arp,actions=drop");
+  op.port("c", words("c"));
+  op.port("b", {});
+  const auto all = op.changes().all();
+  ASSERT_EQ(all.size(), 5U);
+  const EffectiveConfig now = op.with(config({vm("a"), vm("c")}, {"udp,actions=drop"}));
+  ASSERT_EQ(now.standing, std::vector{all[2]}) << "of arp";
+  op.changes().stand_only(now.standing);
+  EXPECT_EQ(op.changes().all(), all);
+  ASSERT_TRUE(op.changes().note(Change::Kind::port, "c", {}, "another"));
+  op.changes().fell(Change::Kind::port, "b");
+  ASSERT_TRUE(op.changes().forget_fallen());
+  const auto is_key = [](const char* key) { return testing::Field(&Change::key, HasSubstr(key)); };
+  EXPECT_THAT(op.changes().all(), ElementsAre(is_key("arp"), is_key("c")));
+  op.now();  // and so for the next worker
+  ASSERT_TRUE(op.changes().forget_fallen());
+  EXPECT_EQ(op.changes().all().size(), 2U) << "once";
+}
+
+TEST(EffectiveConfig, rules_that_are_all_replaced_stand_and_what_stands_no_more_stays_as_long_as_ever) {
+  Operator op(config({vm("a"), vm("b")}, {"tcp,actions=drop"}));
+  op.rule("udp,actions=drop");
+  op.rule("arp,actions=drop");
+  op.rule("icmp,actions=drop");
+  op.port("c", words("c"));
+  const auto all = op.changes().all();
+  op.changes().stand_only({all[1]});
+  const std::vector<Change> deleted{{Change::Kind::rule, "tcp", "tcp actions=drop", {}, false},
+                                    {Change::Kind::rule, all[2].key, "icmp actions=normal", {}, false}};
+  ASSERT_TRUE(op.changes().replace_rules(deleted));
+  EXPECT_THAT(op.changes().all(), ElementsAre(all[0], all[3], deleted[0], deleted[1])) << "arp was added, and is gone";
+  ASSERT_TRUE(op.changes().forget_fallen());
+  EXPECT_THAT(op.changes().all(), ElementsAre(deleted[0], deleted[1]));
+  op.now();
+}
+
+TEST(EffectiveConfig, a_change_begins_from_the_configuration_where_what_was_changed_before_stands_no_more) {
+  Operator op(config({vm("a"), vm("b")}, {"tcp,actions=drop"}));
+  op.no_rule("tcp");
+  op.rule("udp,actions=drop");
+  const auto all = op.changes().all();
+  op.changes().stand_only({});
+  ASSERT_TRUE(op.changes().note(Change::Kind::rule, all[1].key, all[1].now, all[1].now))
+      << "as it is configured by now";
+  EXPECT_EQ(op.changes().all(), all);
+  ASSERT_TRUE(op.changes().note(Change::Kind::rule, all[0].key, "tcp actions=normal", "tcp actions=drop"));
+  ASSERT_TRUE(op.changes().forget_fallen());
+  ASSERT_EQ(op.changes().all().size(), 1U);
+  EXPECT_FALSE(op.changes().all()[0].anew) << "it is replaced where it stands";
+  op.now();
+}
+
 TEST(EffectiveConfig, where_the_configuration_has_become_something_else_it_counts_and_that_is_told) {
   Operator op(config({vm("a"), vm("b")}, {"tcp,actions=drop"}));
   op.rule("udp,actions=drop");
