@@ -55,6 +55,11 @@ class Contender:
         self.setting = setting
         self.sockets = sockets or [directory / f"vm{vm + 1}" for vm in range(work.vms)]
 
+    @property
+    def warm_up(self) -> float:
+        """Seconds that it takes more than the work says until all flows are there."""
+        return 0.0
+
     def clear(self) -> None:
         """A stretch begins."""
         raise NotImplementedError

@@ -17,7 +17,7 @@ class Traffic:
     pps: float          # frames a second that reached their VMs
     bps: float          # bits a second of them
     loss: float         # share of the frames sent that did not arrive
-    limit: str          # what held it up: switch, generator, rate
+    limit: str          # what held it up: switch, generator, window, rate
     report: dict        # all of vmgen's report
 
 
@@ -25,11 +25,12 @@ class Generator:
     hugepages = 192  # of 2 MiB, that it takes at most
     binary: pathlib.Path
 
-    def __init__(self, directory: pathlib.Path, work: Work, sockets: list[pathlib.Path], seconds: float, *more: str, listen: bool = False):
-        """`listen`: the VMs make the sockets; `more`: further words of vmgen's command line."""
+    def __init__(self, directory: pathlib.Path, work: Work, sockets: list[pathlib.Path], seconds: float, *more: str, listen: bool = False,
+                 warm_up: float = 0.0):
+        """`listen`: the VMs make the sockets; `more`: further words of vmgen's command line; `warm_up`: seconds more than the work's."""
         vms = [f"--vm=path={socket}" for socket in sockets]
         ring = ["--packed"] if work.packed else []
-        self._command = [self.binary, *([] if listen else ["--client"]), f"--warm-up={0.4 + work.warm_up}", f"--duration={seconds}", "--json=-",
+        self._command = [self.binary, *([] if listen else ["--client"]), f"--warm-up={0.4 + work.warm_up + warm_up}", f"--duration={seconds}", "--json=-",
                          *vms, *ring, *work.traffic, *more]
         self._directory = directory
 

@@ -68,6 +68,10 @@ class Ovs(Contender):
         packets, busy, idle = (int(re.search(rf"{what}: (\d+)", text)[1]) for what in ("packets received", "processing cycles", "idle cycles"))
         return Reading(packets, busy, float(re.search(r"packets per output batch: ([\d.]+)", text)[1]), busy / (busy + idle))
 
+    @property
+    def warm_up(self) -> float:
+        return self.work.ovs_warm_up
+
     def flows(self) -> int:
         return int(re.search(r"current (\d+)", self.appctl("upcall/show"))[1])
 

@@ -137,7 +137,8 @@ def _rate(runs: list[Run], work: str, contender: str) -> str:
         return "–"
     pps, bps, busy, loss = (statistics.median(of(runs, work, contender, field)) for field in ("pps", "bps", "busy", "loss"))
     limits = of(runs, work, contender, "limit")
-    generator = limits.count("generator") > len(limits) / 2
-    notes = [*(["generator"] if generator else []), *([f"PMD busy {busy:.0%}"] if generator or busy < BUSY else []),
+    # What else than the switch it was, in most of the rounds.
+    others = [limit for limit in ("generator", "window") if limits.count(limit) > len(limits) / 2]
+    notes = [*others, *([f"PMD busy {busy:.0%}"] if others or busy < BUSY else []),
              *([f"{loss:.0%} lost"] if loss > LOSS else [])]
     return f"{pps / 1e6:.2f}, {bps / 1e9:.1f}" + (f" ({'; '.join(notes)})" if notes else "")

@@ -34,7 +34,7 @@ class Run:
     bps: float          # bits a second of them, without FCS, preamble and gap
     loss: float         # share of the frames sent that did not arrive
     busy: float         # share of the PMD's time that it was busy
-    limit: str          # what held up the traffic: switch, generator, rate
+    limit: str          # what held up the traffic: switch, generator, window, rate
     idle_mib: float     # MiB resident before any VM was there
     distance: float = 0.0  # cycles between the cores, there and back, the median of the looks while it ran; 0: not known
     steady: int = 0        # stretches of it at the distance that is wanted, which alone count; 0: none was, and all count
@@ -55,7 +55,8 @@ class Stretch:
 class Measured:
     """What a contender did while the cores were at one distance, as far as they were."""
     reading: Reading
-    seen: Traffic        # by the VMs, all the time
+    seen: Traffic        # by the VMs, the last time
+    loss: float          # share of all that they sent, each time
     idle_bytes: int      # resident before any VM was there
     distance: float      # as Run's
     steady: int          # as Run's
@@ -72,7 +73,7 @@ def contest(kind: type[Contender], work: Work, **options):
 
 def traffic(contender: Contender, seconds: float, *more: str) -> tuple[Reading, Traffic]:
     """Traffic for `seconds`, and what both say of it; `more`: words of vmgen's command line."""
-    with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, *more, listen=contender.setting.vms_listen) as generator:
+    with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, *more, listen=contender.setting.vms_listen, warm_up=contender.warm_up) as generator:
         generator.wait_until_measured()
         contender.clear()
         time.sleep(seconds)
@@ -81,7 +82,7 @@ def traffic(contender: Contender, seconds: float, *more: str) -> tuple[Reading, 
 
 def in_stretches(contender: Contender, seconds: float) -> tuple[list[Stretch], Traffic]:
     """The same, stretch by stretch, with looks at the distance between the cores."""
-    with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, listen=contender.setting.vms_listen) as generator:
+    with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, listen=contender.setting.vms_listen, warm_up=contender.warm_up) as generator:
         generator.wait_until_measured()
         end = time.monotonic() + seconds
         stretches = []
@@ -100,7 +101,7 @@ def searched(contender: Contender, *words: str) -> dict:
 
 def verify(kind: type[Contender], work: Work) -> str:
     """Traffic of which every byte is checked, which VMs have no time for while they are to be quick."""
-    with contest(kind, work, setting=Setting(vms_listen=work.vms_listen)) as contender:
+    with contest(kind, work, setting=Setting(vms_listen=work.vms_listen, idle_timeout=work.idle_timeout)) as contender:
         total = traffic(contender, 0.5, "--verify=full")[1].report["total"]
     _check(kind, work, total)
     return f"{total['received']} frames"
@@ -115,18 +116,21 @@ def _check(kind: type[Contender], work: Work, total: dict) -> None:
 def at_distance(kind: type[Contender], work: Work, setting: Setting, seconds: float, distance: float) -> Measured:
     """With the cores at `distance` from each other: stretches in which they were not are no figure, whatever they say. 0: at any."""
     stretches: list[Stretch] = []
+    totals = []
     for tries in range(1, 2 * TRIES + 1):
         with contest(kind, work, setting=setting) as contender:
             idle = contender.resident_bytes()
             more, seen = in_stretches(contender, seconds)
-        _check(kind, work, seen.report["total"])
+        totals.append(seen.report["total"])
+        _check(kind, work, totals[-1])
         stretches += more
         steady = [stretch for stretch in stretches if stretch.is_at(distance)]
         if not distance or len(steady) >= ENOUGH or (steady and tries >= TRIES):
             break
     counted = steady or stretches
     looks = [look for stretch in counted for look in stretch.looks]
-    return Measured(together([stretch.reading for stretch in counted]), seen, idle, statistics.median(looks) if looks else 0.0, len(steady))
+    loss = sum(total["lost"] for total in totals) / max(1, sum(total["expected"] for total in totals))
+    return Measured(together([stretch.reading for stretch in counted]), seen, loss, idle, statistics.median(looks) if looks else 0.0, len(steady))
 
 
 def together(readings: list[Reading]) -> Reading:
@@ -138,8 +142,8 @@ def together(readings: list[Reading]) -> Reading:
 
 
 def measure(kind: type[Contender], work: Work, number: int, seconds: float, distance: float) -> Run:
-    found = at_distance(kind, work, Setting(vms_listen=work.vms_listen), seconds, distance)
+    found = at_distance(kind, work, Setting(vms_listen=work.vms_listen, idle_timeout=work.idle_timeout), seconds, distance)
     reading, seen = found.reading, found.seen
     # A packet that was dropped cost less than one that got through, and is no work done.
-    return Run(work.name, number, kind.name, reading.cycles / (1 - seen.loss), reading.per_batch, seen.pps, seen.bps, seen.loss, reading.busy_share, seen.limit,
+    return Run(work.name, number, kind.name, reading.cycles / (1 - found.loss), reading.per_batch, seen.pps, seen.bps, found.loss, reading.busy_share, seen.limit,
                found.idle_bytes / 2**20, found.distance, found.steady)

@@ -24,6 +24,7 @@ class Work:
     own_target: float = 0.0         # and at most so many times Sluice's own cost of one flow, measured beside it
     size: str = "64"                # bytes without FCS, or imix
     tso: int = 0                    # bytes of TSO frames, in place of size
+    window: int = 0                 # frames of each VM that are on their way at once; 0: as many as rings take
     vms: int = 2
     pattern: str = "pairs"          # of vmgen; echo: one VM to a device and back
     flows: int = 1                  # a direction
@@ -38,13 +39,20 @@ class Work:
     in_order: bool = True           # the VMs ask for IN_ORDER, as DPDK's do and Linux's do not
     verified: bool = False          # before the rounds, each contender has each byte of such frames looked at
     warm_up: float = 0.0            # seconds more, until all flows are there
+    ovs_warm_up: float = 0.0        # and more for OVS, which installs some 30,000 a second
+
+    @property
+    def idle_timeout(self) -> int:
+        """Seconds until a flow without packets goes: none is to, while others come."""
+        return 60 if self.flows >= 100_000 else 10
 
     @property
     def traffic(self) -> list[str]:
         """For vmgen."""
         frames = [f"--tso={self.tso}", "--protocol=tcp"] if self.tso else [f"--size={self.size}"]
         order = [] if self.in_order else ["--no-in-order"]
-        return [*frames, *order, f"--pattern={self.pattern}", f"--flows={self.flows}"]
+        window = [f"--window={self.window}"] if self.window else []
+        return [*frames, *order, *window, f"--pattern={self.pattern}", f"--flows={self.flows}"]
 
     @property
     def quick_testpmd(self) -> bool:
@@ -77,16 +85,18 @@ WORKS = (
          ovs_config=QUICK_EMC),
     Work("flows-10k", "2 × 10,000", 0.40, flows=10_000, rules=READS_ADDRESSES, ovs=f"{MASKED}, emc-insert-inv-prob=10",
          ovs_config=QUICK_EMC, warm_up=3, quick=False),
-    Work("flows-100k", "2 × 100,000", 0.10, flows=100_000, rules=READS_ADDRESSES, ovs=MASKED, warm_up=3),
+    Work("flows-100k", "2 × 100,000", 0.10, flows=100_000, rules=READS_ADDRESSES, ovs=MASKED, warm_up=3, ovs_warm_up=7),
     Work("flows-100k-limit", "… with OVS's flow-limit as it is by default", flows=100_000, rules=READS_ADDRESSES, ovs=f"{MASKED}; flow-limit as it is",
          ovs_flow_limit=False, testpmd=False, warm_up=3, quick=False),
-    Work("flows-500k", "2 × 500,000", own_target=2.0, flows=500_000, rules=READS_ADDRESSES, ovs=MASKED, warm_up=8, quick=False),
+    Work("flows-500k", "2 × 500,000", own_target=2.0, flows=500_000, rules=READS_ADDRESSES, ovs=MASKED, warm_up=8, ovs_warm_up=37, quick=False),
     Work("flows-1k-tries", "64 B, 2 × 1,000 flows, the rules on /32", 0.45, flows=1_000, rules=HOST_RULES, ovs=f"{MASKED}, emc-insert-inv-prob=10",
          ovs_config=QUICK_EMC, testpmd=False, quick=False),
     Work("flows-10k-tries", "2 × 10,000, the rules on /32", 0.40, flows=10_000, rules=HOST_RULES, ovs=MASKED, testpmd=False, warm_up=1, quick=False),
     Work("flows-100k-tries", "2 × 100,000, the rules on /32", 0.10, flows=100_000, rules=HOST_RULES, ovs=MASKED, testpmd=False, warm_up=3, quick=False),
     Work("flows-500k-tries", "2 × 500,000, the rules on /32", flows=500_000, rules=HOST_RULES, ovs=MASKED, testpmd=False, warm_up=8, quick=False),
-    Work("tso", "64 KB TSO frames", 0.70, tso=65_000, ovs="normal, userspace-tso-enable", vms_listen=True),
+    Work("tso", "64 KB TSO frames", 0.70, tso=65_000, ovs="normal, userspace-tso-enable", vms_listen=True, quick=False),
+    # A MiB, as TCP has on its way; of a ring's 1,024 buffers of 2 KiB it takes half.
+    Work("tso-window", "64 KB TSO frames, 16 of each VM on their way", 0.70, tso=65_000, window=16, ovs="normal, userspace-tso-enable", vms_listen=True),
     Work("mesh", "4 VMs, each to each, 64 B", 0.55, vms=4, pattern="each", testpmd=False),
     Work("flood", "flood to 8 ports", 0.60, vms=9, pattern="flood", testpmd=False),
     Work("device", "VM to ethdev and back (net_ring)", 0.80, vms=1, pattern="echo", ovs="output rules, 2 Rx queues of the device"),

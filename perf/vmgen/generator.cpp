@@ -13,7 +13,9 @@ namespace sluice::vmgen {
 namespace {
 
 constexpr double kGreetEach = 0.01;  ///< seconds
-constexpr double kMostDrain = 10;    ///< seconds, should frames never end
+constexpr double kLost = 0.01;  ///< seconds without any frame, after which a window takes those on their way for lost
+constexpr double kMostDrain = 10;  ///< seconds, should frames never end
+constexpr std::uint32_t kAnyRoom = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 
 }  // namespace
@@ -53,6 +55,7 @@ Generator::Generator(const Options& options, std::vector<Vm>& vms, Pools& pools,
   for (std::size_t i = 0; i < vms.size(); ++i) {
     senders_.emplace_back(options, vms[i], i, pools);
     receivers_.emplace_back(options, vms[i], i);
+    windows_.emplace_back(options.window, static_cast<std::uint64_t>(kLost * hz_));
   }
   for (const Sender& sender : senders_) {
     for (const Stream& stream : sender.streams()) streams_.push_back(&stream);
@@ -92,11 +95,17 @@ Generator::Moved Generator::turn(std::uint64_t now) {
   Moved moved;
   for (std::size_t i = 0; i < senders_.size(); ++i) {
     moved.frames += receivers_[i].poll();
-    const Sender::Turn sent = senders_[i].turn(now);
+    const Sender::Turn sent = senders_[i].turn(now, options_.window == 0 ? kAnyRoom : room_for(i, now));
     moved.frames += sent.taken;
     moved.refused |= sent.bursts_refused > 0;
   }
   return moved;
+}
+
+std::uint32_t Generator::room_for(std::size_t sender, std::uint64_t now) {
+  std::uint64_t came = 0;
+  for (const Receiver& receiver : receivers_) came += receiver.received_from(sender);
+  return windows_[sender].room(senders_[sender].counts().sent, came, now);
 }
 
 RunResult Generator::run(const Plan& plan) {
@@ -112,6 +121,7 @@ RunResult Generator::run(const Plan& plan) {
   result.began = rte_rdtsc();
   for (Sender& sender : senders_) sender.pace(plan.rate, result.began);
   for (Receiver& receiver : receivers_) receiver.senders_began(result.began);
+  for (Window& window : windows_) window.begin(result.began);
 
   const std::uint64_t end = plan.seconds > 0 ? result.began + static_cast<std::uint64_t>(plan.seconds * hz_) : kNever;
   send_until(end, plan, result);

@@ -11,6 +11,7 @@
 #include "perf/vmgen/receiver.hpp"
 #include "perf/vmgen/sender.hpp"
 #include "perf/vmgen/vm.hpp"
+#include "perf/vmgen/window.hpp"
 
 namespace sluice::vmgen {
 
@@ -88,6 +89,7 @@ class Generator {
   };
 
   Moved turn(std::uint64_t now);
+  [[nodiscard]] std::uint32_t room_for(std::size_t sender, std::uint64_t now);
   /// The TSC afterwards.
   std::uint64_t nap() const;
   void send_until(std::uint64_t end, const Plan& plan, RunResult& result);
@@ -101,6 +103,7 @@ class Generator {
   double hz_;
   std::vector<Sender> senders_;
   std::vector<Receiver> receivers_;
+  std::vector<Window> windows_;  ///< by sender
   std::vector<const Stream*> streams_;
   std::uint8_t run_ = kWarmUpRun;
 };

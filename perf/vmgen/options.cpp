@@ -119,6 +119,11 @@ Expected<void> check(const Options& options) {
   if (options.new_flows > 0 && capacity < FlowAddresses::kAddresses) {
     return refuse("--new-flows needs --vary with an address, or with both ports");
   }
+  if (options.window > 0 && (options.rate > 0 || options.search || options.new_flows > 0)) {
+    return refuse("--window is for frames as fast as they come: without --rate, --search and --new-flows");
+  }
+  if (options.window > 0 && options.pattern == Pattern::kFlood)
+    return refuse("--window does not go with --pattern flood, of which each frame comes to many");
   if (options.nap_us > 0 && options.rate == 0)
     return refuse("--nap needs a --rate: else there is always something to do");
   if (options.search && options.rate > 0) return refuse("--search finds the rate: without --rate");
@@ -148,6 +153,7 @@ void add_traffic(CLI::App& app, Options& options, std::string& size, std::vector
   app.add_option("--zipf-exponent", options.zipf_exponent)->check(CLI::Range(0.01, 10.0));
   app.add_option("--new-flows", options.new_flows, "a second")->transform(number)->check(CLI::Range(0.0, 1e8));
   app.add_option("--rate", options.rate, "frames a second and sender")->transform(number)->check(CLI::Range(1.0, 1e9));
+  app.add_option("--window", options.window, "frames of a sender on their way")->check(CLI::Range(1U, 1'000'000U));
 }
 
 void add_measurement(CLI::App& app, Options& options) {

@@ -67,8 +67,9 @@ struct Options {
   Vary vary;
   Distribution distribution = Distribution::kRoundRobin;
   double zipf_exponent = 1.0;
-  double new_flows = 0;  ///< a second and sender
-  double rate = 0;       ///< frames a second and sender; 0: as fast as possible
+  double new_flows = 0;      ///< a second and sender
+  double rate = 0;           ///< frames a second and sender; 0: as fast as possible
+  std::uint32_t window = 0;  ///< frames of a sender that are on their way at once; 0: as many as rings take
 
   double duration = 10;  ///< seconds; 0: until a signal
   double warm_up = 0;

@@ -47,6 +47,7 @@ void Receiver::begin(std::uint8_t run, const std::vector<const Stream*>& streams
   for (const Stream* stream : streams) {
     if (!arrives_at(stream->route(), number_)) continue;
     Source& source = sources_[stream->route().sender];
+    source.received = 0;
     source.flows->reset();
     if (source.new_flows) source.new_flows->reset(stream->first_new_flow());
   }
@@ -123,6 +124,7 @@ void Receiver::count(const Probe& probe, std::uint32_t length, std::uint64_t now
   counts_.reordered += arrival == Arrival::kReordered && !of_new_flow;
   counts_.new_received += of_new_flow;
   ++counts_.received;
+  ++source.received;
   counts_.received_bytes += length;
   latency_->record(ticks_since(probe.stamp, now));
 }

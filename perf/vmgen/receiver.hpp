@@ -62,6 +62,8 @@ class Receiver {
   [[nodiscard]] std::string not_heard(const Options& options) const;
   [[nodiscard]] bool expects_any() const { return expects_any_; }
 
+  /// Good frames of this run from that VM.
+  [[nodiscard]] std::uint64_t received_from(std::size_t sender) const { return sources_[sender].received; }
   [[nodiscard]] const ReceiverCounts& counts() const { return counts_; }
   [[nodiscard]] const Histogram& latency() const { return *latency_; }  ///< in ticks of 16 TSC cycles
   [[nodiscard]] const Gap& longest_gap() const { return longest_gap_; }
@@ -71,6 +73,7 @@ class Receiver {
   struct Source {
     bool expected = false;
     bool heard = false;
+    std::uint64_t received = 0;
     std::unique_ptr<SequenceTable> flows;
     std::unique_ptr<SequenceTable> new_flows;  ///< as one flow, of which each new flow is a number
   };

@@ -27,6 +27,7 @@ Json settings_of(const Options& options) {
           {"zipf_exponent", options.zipf_exponent},
           {"new_flows", options.new_flows},
           {"rate", options.rate},
+          {"window", options.window},
           {"verify", name_of(options.verify)},
           {"core", options.core},
           {"seed", options.seed}};
@@ -84,7 +85,7 @@ void add_gap(Json& json, const Gap& gap, bool expects_any, std::uint64_t began, 
       expects_any ? Json(static_cast<double>(gap.began - std::min(began, gap.began)) / hz) : Json(nullptr);
 }
 
-Json generator_of(const RunResult& result, const Counts& all, double hz) {
+Json generator_of(const Options& options, const RunResult& result, const Counts& all, double hz) {
   const Effort& effort = result.effort;
   const double full = share(effort.full_cycles, effort.cycles);
   const std::uint64_t offered = all.sender.sent + all.sender.refused;
@@ -97,6 +98,9 @@ Json generator_of(const RunResult& result, const Counts& all, double hz) {
   } else if (result.rate > 0) {
     limit = "generator";
     note = fmt::format("{:.1f} % of what was due was skipped: the rate is more than this core sends", late * 100);
+  } else if (options.window > 0) {
+    limit = "window";
+    note = fmt::format("{} frames of each sender were on their way at most", options.window);
   } else if (full > kFullShare) {
     limit = "switch";
     note = fmt::format("for {:.1f} % of the time a ring had no room", full * 100);
@@ -173,7 +177,7 @@ Json report_of(const Options& options, const RunResult& result, const Json& sear
           {"clock_s", result.clock},
           {"vms", std::move(vms)},
           {"total", std::move(total)},
-          {"generator", generator_of(result, all, hz)},
+          {"generator", generator_of(options, result, all, hz)},
           {"search", search}};
 }
 

@@ -121,20 +121,21 @@ std::uint32_t Sender::most_now() const {
   return waiting < kBurst ? kBurst - waiting : 0;
 }
 
-Sender::Turn Sender::turn(std::uint64_t now) {
+Sender::Turn Sender::turn(std::uint64_t now, std::uint32_t room) {
   Turn turn;
   if (streams_.empty()) return turn;
   const unsigned bursts = paced_ ? 1 : kMostBursts;
-  for (unsigned i = 0; i < bursts && turn.bursts_refused == 0; ++i) send_burst(i == 0 ? now : rte_rdtsc(), turn);
+  for (unsigned i = 0; i < bursts && turn.bursts_refused == 0; ++i) send_burst(i == 0 ? now : rte_rdtsc(), room, turn);
   counts_.bursts += turn.bursts;
   counts_.bursts_refused += turn.bursts_refused;
   return turn;
 }
 
-void Sender::send_burst(std::uint64_t now, Turn& turn) {
+void Sender::send_burst(std::uint64_t now, std::uint32_t& room, Turn& turn) {
   const std::uint32_t most = most_now();
   const std::uint32_t due_new = new_flow_rate_ > 0 ? new_flow_pacer_.due(now, most / 2) : 0;
-  const std::uint32_t due = paced_ ? pacer_.due(now, most - due_new) : most - due_new;
+  const std::uint32_t due = paced_ ? pacer_.due(now, most - due_new) : std::min(most - due_new, room);
+  room -= std::min(room, due);
   if (due + due_new > 0) make(due, due_new, now);
   for (std::uint16_t queue = 0; queue < queues_; ++queue) {
     if (outboxes_[queue].count > 0) flush(outboxes_[queue], queue, turn);

@@ -43,8 +43,9 @@ class Sender {
     std::uint32_t bursts = 0;
     std::uint32_t bursts_refused = 0;  ///< of these, for which there was not enough room
   };
-  /// Makes and sends what is due: one burst for each queue, or, without a rate, kMostBursts.
-  Turn turn(std::uint64_t now);
+  /// Makes and sends what is due: one burst for each queue, or, without a rate, kMostBursts, of at most `room` new
+  /// frames.
+  Turn turn(std::uint64_t now, std::uint32_t room);
   /// Nothing more: frames that still wait for room were never sent.
   void end();
   /// A frame that is not counted to each receiver, and one to everybody, so that the switch learns who is where.
@@ -64,7 +65,7 @@ class Sender {
   /// Gets buffers for the next bursts; false if there is no memory for them. They are on the switch's core, which has
   /// read them last, and come over while others have their turns.
   bool refill();
-  void send_burst(std::uint64_t now, Turn& turn);
+  void send_burst(std::uint64_t now, std::uint32_t& room, Turn& turn);
   void make(std::uint32_t due, std::uint32_t due_new, std::uint64_t now);
   void make_frame(rte_mbuf& frame, std::size_t stream, bool of_new_flow, std::uint64_t stamp);
   /// False if there is no memory for the frame's body.

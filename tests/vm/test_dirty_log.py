@@ -109,6 +109,9 @@ class MigratingGuest(HostileGuest):
     def set_log(self) -> Log:
         """A new one; returns the one of before, to which nobody writes any more."""
         before, self.log = self.log, Log()
+        alarm = os.eventfd(0)
+        self.front_end.send(Request.SET_LOG_FD, b"", [alarm])  # as QEMU does not, but may
+        os.close(alarm)
         self.front_end.send(Request.SET_LOG_BASE, struct.pack("<QQ", mmap.PAGESIZE, 0), [self.log.fd])
         answered, _ = self.front_end.receive()
         assert answered == Request.SET_LOG_BASE

@@ -128,6 +128,8 @@ def test_a_worker_that_stands_by_takes_over(place, times, figures, kind, mode):
         t.assert_each_kill_duplicates_a_burst_at_most(total)
         assert "takes over" in t.switch.log()
         figures.add(f"kill -9 with standby, {kind}, {mode}", t.outages(), aims.KILL_WITH_STANDBY, total)
+        if soak:
+            figures.add(f"… the machine alone, {kind}, {mode}", t.outages_of_the_machine(), aims.KILL_WITH_STANDBY)
 
 
 DETACH, SEIZE, INTERRUPT, LISTEN, WALL = 17, 0x4206, 0x4207, 0x4208, 0x40000000  # ptrace(2), waitpid(2)

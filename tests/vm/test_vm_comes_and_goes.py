@@ -1,4 +1,6 @@
-"""A VM that is killed under traffic and comes back, again and again: the switch is as before, and the others notice nothing."""
+"""A VM that is killed under traffic and comes back, again and again, with other rings each time: the switch is as before,
+and the others notice nothing.
+"""
 
 import dataclasses
 import os
@@ -37,6 +39,17 @@ class Holdings:
                    sum(len((each / "maps").read_text().splitlines()) for each in processes), sum(int(each.group(1)) for each in memory))
 
 
+def at_rest(switch: Switch) -> Holdings:
+    """When what the VM has left is closed, by the worker and by the keeper, who hears of it from the worker."""
+    seen: list[Holdings] = []
+
+    def rests():
+        seen.append(Holdings.of(switch))
+        return len(seen) >= 4 and len({each.descriptors for each in seen[-4:]}) == 1
+    wait_until(rests, "descriptors are closed", 10, interval=0.05)
+    return seen[-1]
+
+
 def come_and_go(switch: Switch, port: VirtioUser) -> None:
     if port.server:
         port.path.unlink(missing_ok=True)  # the socket of the one that was killed
@@ -50,8 +63,8 @@ def come_and_go(switch: Switch, port: VirtioUser) -> None:
     switch.wait_link("goer", up=False)
 
 
-@pytest.mark.parametrize("mode, packed", [("client", False), ("server", True)], ids=["client, split", "server, packed"])
-def test_a_vm_killed_under_traffic_leaves_nothing_behind_and_disturbs_nobody(place, times, mode, packed):
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_a_vm_killed_under_traffic_leaves_nothing_behind_and_disturbs_nobody(place, times, mode):
     memory = hugepages.reserved(vmgen.HUGEPAGES + testpmd.HUGEPAGES)
     config = vhost_ports(place)
     for other in config["ports"]:
@@ -63,12 +76,12 @@ def test_a_vm_killed_under_traffic_leaves_nothing_behind_and_disturbs_nobody(pla
             traffic = Trial(switch, others, queues=1)
             path = place / "goer.sock"
             switch.cli("port", "add", "name=goer", "type=vhost-user", f"path={path}", f"mode={mode}", "vlan.access=99")
-            port = VirtioUser(path, MAC, server=mode == "client", packed=packed)
-            for _ in range(2):  # what is kept for the next connection is there after the first
+            one, other = (VirtioUser(path, MAC, server=mode == "client", packed=packed) for packed in (False, True))
+            for port in (one, other):  # what is kept for the next connection is there after the first
                 come_and_go(switch, port)
-            before = Holdings.of(switch)
-            for _ in range(times(5, 250)):
-                come_and_go(switch, port)
+            before = at_rest(switch)
+            for number in range(times(6, 250)):
+                come_and_go(switch, other if number % 2 else one)
                 traffic.wait_traffic()
             wait_until(lambda: Holdings.of(switch).descriptors == before.descriptors, "all descriptors are closed", 10)
             after = Holdings.of(switch)

@@ -139,6 +139,15 @@ def test_what_a_rule_rewrites_without_care_for_numbers_is_still_good(place):
     assert_flawless(report)
 
 
+def test_no_more_are_on_their_way_than_a_window_has(place):
+    with switch_with(place, 4), Vmgen(place, vms_in(place, 4), "--pattern", "each", "--window", 1, "--interval", 50, "--duration", 0) as generator:
+        report = sent_until_enough(generator)
+    assert_flawless(report)
+    assert report["generator"]["limit"] == "window"
+    # Of three senders to each VM, three frames at most wait in its ring.
+    assert 1 <= report["generator"]["packets_per_rx_burst"] <= 3
+
+
 @pytest.mark.parametrize("rings", ["", ",packed=1"], ids=["split", "packed"])
 def test_it_goes_on_when_the_switch_comes_back_and_the_gap_tells_how_long_that_took(place, rings):
     with Vmgen(place, vms_in(place, 2, rings), "--rate", 5_000, "--new-flows", 1_000, "--interval", 50, "--duration", 0) as generator:
@@ -206,6 +215,7 @@ def test_arguments_that_cannot_be_are_refused_by_name(place):
     for options, word in [((), "even number"), (("--pattern", "each"), "at least two"), (("--tso", 60_000, "--pattern", "echo"), "--protocol tcp"),
                           (("--flows", 70_000, "--vary", "dst-port", "--pattern", "echo"), "64000"),
                           (("--nap", 50, "--pattern", "echo"), "--nap needs"),
+                          (("--window", 4, "--rate", 100, "--pattern", "echo"), "--window is for"),
                           (("--new-flows", 10, "--vary", "dst-port", "--pattern", "echo"), "--new-flows")]:
         with Vmgen(place, vms_in(place, 1), *options, name=f"refused{len(word)}") as generator:
             assert generator.wait(30) == 1

@@ -99,8 +99,15 @@ class Trial:
 
     def outages(self) -> list[float]:
         """For how many ms a VM received nothing, because of each kill."""
+        return self._outages(self.began)
+
+    def outages_of_the_machine(self) -> list[float]:
+        """The same before all kills but the first, when what the one before had left to be done is done."""
+        return self._outages([instant - 1.2 for instant in self.began[1:]])
+
+    def _outages(self, instants: list[float]) -> list[float]:
         intervals = self.vms.events("interval")
-        return [outage(intervals, instant) for instant in self.began]
+        return [outage(intervals, instant) for instant in instants]
 
     def gaps(self, instants: list[float]) -> list[float]:
         """The longest time without a frame, in ms, that had to do with each."""

@@ -45,7 +45,7 @@ def test_a_rate_says_how_much_was_lost_if_that_is_much():
 
 def measured(monkeypatch, runs, wanted=0.0, loss=0.0):
     """What is said of runs over and over: each a list of stretches, a cycles' figure and what the looks at the distance found."""
-    counts = dict(received=25, corrupted=0, duplicated=0, reordered=0)
+    counts = dict(received=25, expected=100, lost=100 * loss, corrupted=0, duplicated=0, reordered=0)
     runs = itertools.cycle(runs)
 
     def in_stretches(*_):
