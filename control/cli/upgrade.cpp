@@ -14,7 +14,7 @@
 namespace sluice::control {
 namespace {
 
-struct Options {
+struct UpgradeOptions {
   std::string socket;
   std::string binary;
   std::uint64_t seconds = 30;
@@ -24,7 +24,7 @@ struct Options {
 /// has to make itself ready; see keeper/keeper_upgrade.cpp.
 constexpr std::chrono::seconds kMargin{80};
 
-int upgrade(const Options& options) {
+int upgrade(const UpgradeOptions& options) {
   auto client = RpcClient::connect(options.socket);
   if (!client) return fail(client.error().message);
   Json params{{"seconds", options.seconds}};
@@ -46,7 +46,7 @@ int upgrade(const Options& options) {
 void add_upgrade(CLI::App& app, int& exit) {
   CLI::App* command =
       app.add_subcommand("upgrade", "Replace a running switch by a new version, or read its configuration anew");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<UpgradeOptions>();
   add_socket_option(*command, options->socket);
   command->add_option("--binary", options->binary, "The new version [what is now where the running one was started]")
       ->check(CLI::ExistingFile)

@@ -215,7 +215,7 @@ void Worker::answer_upgrade(const std::string& error) {
                      : tl::unexpected(Error{"the upgrade has failed, and the switch goes on as before: " + error}));
 }
 
-struct Options {
+struct WorkerOptions {
   std::string config;
   std::uint32_t protocol = 0;
   unsigned heartbeat = 0;
@@ -230,7 +230,7 @@ int refuse(int link, const std::string& why) {
   return fail(why);
 }
 
-int run(const Options& options) {
+int run(const WorkerOptions& options) {
   ports::UniqueFd link_fd(kWorkerLinkFd);
   const ports::UniqueFd state(kWorkerStateFd);
   const ports::UniqueFd text_fd(kWorkerConfigFd);
@@ -269,7 +269,7 @@ void add_worker(CLI::App& app, int& exit) {
   CLI::App* command = app.add_subcommand("worker", "Be the switch, for 'sluice run'");
   command->group("");       // of no use to people
   command->allow_extras();  // of a keeper of another version, which is told so
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<WorkerOptions>();
   command->add_option("CONFIG", options->config, "What the configuration is called")->required();
   command->add_option("--protocol", options->protocol, "The version of what the keeper says")->required();
   command->add_option("--heartbeat", options->heartbeat, "Which of the heartbeats is ours")->check(CLI::Range(0, 1));

@@ -33,10 +33,12 @@ def groups():
     """Sources that are compiled alike and lie in one folder."""
     commands = {pathlib.Path(entry["file"]): entry["command"]
                 for entry in json.loads((pathlib.Path(sys.argv[3]) / "compile_commands.json").read_text())}
+    of_folder = {file.parent: command for file, command in commands.items()}
     found = {}
     for source in tree.files("*.cpp"):
-        if source.parts[0] in FOLDERS:
-            found.setdefault((source.parent, tuple(flags(commands[ROOT / source]))), []).append(source)
+        if source.parts[0] in FOLDERS:  # what is compiled as one with its neighbours is compiled as they are
+            command = commands.get(ROOT / source) or of_folder[ROOT / source.parent]
+            found.setdefault((source.parent, tuple(flags(command))), []).append(source)
     return [(sources, list(options)) for (_, options), sources in found.items()]
 
 
