@@ -266,6 +266,10 @@ void Keeper::apply(Received& received, const Worker* from) {
 
 void Keeper::now_taken_up(Worker& worker) {
   if (std::exchange(worker.taken_up, true)) return;
+  if (const auto since = std::exchange(death_noticed_, {})) {
+    spdlog::info("worker {} has the VMs' ports, {:.1f} ms after the death of the one before was noticed",
+                 worker.process.pid(), Milliseconds(Clock::now() - *since).count());
+  }
   if (&worker == active_.get()) expect(worker, options_.start_patience);
   if (&worker == other_.get()) upgrade_has_taken_up();
   let_go_of_former();

@@ -52,6 +52,7 @@ class Keeper {
 
  private:
   using Clock = CrashLoop::Clock;
+  using Milliseconds = std::chrono::duration<double, std::milli>;
   /// How long a new version is watched before the old one is let go.
   static constexpr std::chrono::milliseconds kProof{300};
   /// What a worker is made of.
@@ -161,6 +162,7 @@ class Keeper {
   bool ever_running_ = false;
   bool stopping_ = false;
   int exit_ = 0;
+  std::optional<Clock::time_point> death_noticed_;  ///< of a worker whose ports nobody has taken up yet
   CrashLoop crashes_;
   CrashLoop standby_crashes_;
   Standstill standstill_;

@@ -98,6 +98,7 @@ void Keeper::active_died(const Death& death) {
     if (!stopping_) exit_ = 1;
     return loop_.stop();
   }
+  if (!death_noticed_) death_noticed_ = Clock::now();
   if (stage_ == Stage::preparing) {
     // What was to come has yet to show that it can; what was there has.
     next_.reset();

@@ -127,7 +127,7 @@ void Keeper::proven() {
   version_ = std::move(*std::exchange(next_, {}));
   manager_.store_config(version_.text.get());
   spdlog::info("upgrade: worker {} has taken over; nobody had the VMs' ports for {:.1f} ms", active_->process.pid(),
-               std::chrono::duration<double, std::milli>(pause_).count());
+               Milliseconds(pause_).count());
   manager_.ready();
   command(*active_, Saying::proven);
   if (other_ == nullptr) return start_standby();

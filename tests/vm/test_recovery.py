@@ -127,7 +127,8 @@ def test_a_worker_that_stands_by_takes_over(place, times, figures, kind, mode):
         total = t.report()
         t.assert_each_kill_duplicates_a_burst_at_most(total)
         assert "takes over" in t.switch.log()
-        figures.add(f"kill -9 with standby, {kind}, {mode}", t.outages(), aims.KILL_WITH_STANDBY, total)
+        figures.add(f"kill -9 with standby, {kind}, {mode}: nobody has the ports", t.without_a_worker(), aims.KILL_WITH_STANDBY, total)
+        figures.add("… as the VMs see it", t.outages(), aims.KILL_WITH_STANDBY)
         if soak:
             figures.add(f"… the machine alone, {kind}, {mode}", t.outages_of_the_machine(), aims.KILL_WITH_STANDBY)
 

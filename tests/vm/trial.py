@@ -116,8 +116,19 @@ class Trial:
 
     def taken_up(self) -> list[float]:
         """When each worker but the first had the ports."""
+        return self._when("info port 'vm0': taken up again")
+
+    def without_a_worker(self) -> list[float]:
+        """For how many ms nobody had the ports, after each kill: until the keeper says that somebody has, in whose log a
+        millisecond's fractions are cut off."""
+        taken_up = self._when("info worker [0-9]+ has the VMs' ports")
+        assert len(taken_up) == len(self.began), self.switch.log()
+        return [1000 * (end - begin) + 1 for begin, end in zip(self.began, taken_up)]
+
+    def _when(self, what: str) -> list[float]:
+        """It was logged."""
         since = time.monotonic() - time.time()
-        lines = re.findall(r"^(\S+ \S+) info port 'vm0': taken up again", self.switch.log(), re.MULTILINE)
+        lines = re.findall(rf"^(\S+ \S+) {what}", self.switch.log(), re.MULTILINE)
         return [datetime.datetime.fromisoformat(line).timestamp() + since for line in lines]
 
     def assert_nothing_lost(self, total: dict, rate: int) -> None:

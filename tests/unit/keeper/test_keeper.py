@@ -57,6 +57,7 @@ until_told_to_end()
 """) as keeper:
         keeper.waits_for(r"signal 11 \(Segmentation fault\)")
         keeper.waits_for("(?s)(worker configuration: as it was at the start.*){2}")
+        keeper.waits_for(r"worker \d+ has the VMs' ports, [\d.]+ ms after the death of the one before was noticed")
 
 
 def test_a_worker_that_vms_wait_for_begins_as_urgent_as_the_keeper_and_any_other_as_the_keeper_was(tmp_path):
