@@ -11,6 +11,9 @@ namespace sluice::datapath {
 
 class alignas(64) LoopCounter {
  public:
+  /// Before there is a PMD: whoever counted here may have ended inside of a loop.
+  void reset() { loops_.store(0, std::memory_order_relaxed); }
+
   // PMD. enter() before the views are loaded, leave() when they are no longer used.
   void enter() {
     // seq_cst: the store must be seen before the views are loaded, or a publisher could miss that we are inside.

@@ -46,7 +46,9 @@ struct PmdOptions {
   rte_mempool* pool = nullptr;  ///< for packets that wait for a decision
   PendingLimits pending;
   std::size_t ring_size = 16384;  ///< upcalls and commands, each; at least pending.flows
-  Doorbell* doorbell = nullptr;   ///< rung when there are upcalls, if the slow path may sleep; outlives the PMD
+  LoopCounter* loop =
+      nullptr;  ///< where it counts its loops for others to see that it lives, or null; outlives the PMD
+  Doorbell* doorbell = nullptr;  ///< rung when there are upcalls, if the slow path may sleep; outlives the PMD
 };
 
 class Pmd {

@@ -35,10 +35,13 @@ struct Pmd::State {
   State(const PmdOptions& options, flowtable::FlowTable flow_table)
       : pool(options.pool),
         doorbell(options.doorbell),
+        loop(options.loop != nullptr ? *options.loop : own_loop),
         table(std::move(flow_table)),
         upcalls(std::max<std::size_t>(options.ring_size, options.pending.flows)),
         commands(std::max<std::size_t>(options.ring_size, options.pending.flows)),
-        pending(options.pending) {}
+        pending(options.pending) {
+    loop.reset();
+  }
   ~State() {
     free_injected();
     delete ports.load(std::memory_order_relaxed);
@@ -73,12 +76,13 @@ struct Pmd::State {
 
   rte_mempool* const pool;
   Doorbell* const doorbell;
+  LoopCounter own_loop;
+  LoopCounter& loop;
   flowtable::FlowTable table;
   UpcallRing upcalls;
   CommandRing commands;
   PendingFlows pending;
   PmdCounters counters;
-  LoopCounter loop;
   std::atomic<const PortView*> ports{nullptr};
   std::atomic<const MaskView*> masks{nullptr};
 

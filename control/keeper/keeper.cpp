@@ -181,9 +181,7 @@ void Keeper::start_overdue(Worker& worker, milliseconds patience) {
   const std::string_view step = !worker.going      ? "was not ready"
                                 : !worker.taken_up ? "did not take up the ports"
                                                    : "did not open its devices";
-  worker.why = fmt::format("it {} within {} ms", step, patience.count());
-  show_stacks(worker, static_cast<int>(worker.process.pid()));
-  worker.overdue = loop_.after(kStackPatience, [&worker] { worker.process.signal(SIGKILL); });
+  condemn(worker, fmt::format("it {} within {} ms", step, patience.count()), static_cast<int>(worker.process.pid()));
 }
 
 void Keeper::watch(Worker& worker) {
@@ -270,6 +268,9 @@ void Keeper::now_taken_up(Worker& worker) {
     spdlog::info("worker {} has the VMs' ports, {:.1f} ms after the death of the one before was noticed",
                  worker.process.pid(), Milliseconds(Clock::now() - *since).count());
   }
+  // Its PMDs are looked at from now on, and its control thread when it is running.
+  standstill_.reset();
+  adopt_settings(worker);
   if (&worker == active_.get()) expect(worker, options_.start_patience);
   if (&worker == other_.get()) upgrade_has_taken_up();
   let_go_of_former();
@@ -283,17 +284,20 @@ void Keeper::now_running(Worker& worker) {
   if (&worker == other_.get()) {
     // The one before it is parked, and is told to leave once this one has proven to live.
     std::swap(active_, other_);
-    loop_.cancel(std::exchange(kill_timer_, 0));  // it was for the one before
+    if (other_ != nullptr) {  // if it was to be killed: it has handed over after all
+      loop_.cancel(std::exchange(other_->overdue, 0));
+      other_->why.clear();
+    }
     role_ = other_ == nullptr ? Other::none : Other::followed;
     stage_ = Stage::proving;
-    control_at_first_ = shared_->heartbeats[worker.heartbeat].control.load(std::memory_order_relaxed);
-    arm(stage_timer_, kProof, &Keeper::proven);
+    proof_.reset();
+    proofs_ = 0;
+    static_cast<void>(moves());  // since now
+    arm(stage_timer_, kProof, &Keeper::prove);
   } else {
     command(worker, Saying::proven);
   }
-  adopt_settings(*active_);
   watch_pmds(*active_);
-  standstill_.reset();
   if (!std::exchange(ever_running_, true)) {
     options_.text_before = {};
     manager_.store_config(version_.text.get());
@@ -314,22 +318,28 @@ void Keeper::adopt_settings(const Worker& worker) {
 }
 
 void Keeper::look() {
-  if (active_ == nullptr || !active_->running || kill_timer_ != 0) return;
-  // A worker that hands over stands still, and has a deadline of its own.
-  if (stage_ == Stage::parking || stage_ == Stage::taking_up) return standstill_.reset();
-  if (const auto found = standstill_.look(shared_->heartbeats[active_->heartbeat])) {
-    if (active_->process.is_dying()) return;  // and its core may be what somebody waits for
-    const milliseconds stood = options_.recovery.hang_timeout * found->looks / kLooks;
-    active_->why = fmt::format("{} has stood still for {} ms", found->thread, stood.count());
-    show_stacks(*active_, found->kernel_id);
-    kill_timer_ = loop_.after(kStackPatience, [this] {
-      if (active_ != nullptr) active_->process.signal(SIGKILL);
-    });
-  }
+  // One that hands over stands still, and has a deadline of its own.
+  const bool hands_over = stage_ == Stage::parking || stage_ == Stage::taking_up;
+  Worker* const worker = hands_over ? other_.get() : active_.get();
+  if (worker == nullptr || !worker->taken_up || !worker->why.empty()) return;
+  const Heartbeat& heartbeat = shared_->heartbeats[worker->heartbeat];
+  const auto found = standstill_.look(heartbeat, worker->running);
+  for (const int pmd : standstill_.held_up(heartbeat)) worker->process.signal_thread(pmd, SIGURG);  // see PmdThread
+  if (!found || worker->process.is_dying()) return;  // its core may be what somebody waits for
+  const milliseconds stood = options_.recovery.hang_timeout * found->looks / kLooks;
+  condemn(*worker, fmt::format("{} has stood still for {} ms", found->thread, stood.count()), found->kernel_id);
 }
 
-/// Of a worker that is about to be killed for what it does not do: of the thread that is to blame, and of its PMDs.
-void Keeper::show_stacks(Worker& worker, int thread) {
+/// It is to be killed for what it, or a thread of it, does not do, when it has had time to say where that is.
+void Keeper::condemn(Worker& worker, std::string why, int thread) {
+  worker.why = std::move(why);
+  show_stacks(worker, thread);
+  loop_.cancel(worker.overdue);
+  worker.overdue = loop_.after(kStackPatience, [&worker] { worker.process.signal(SIGKILL); });
+}
+
+/// Of the thread that is to blame, and of its PMDs.
+void Keeper::show_stacks(const Worker& worker, int thread) {
   spdlog::error("worker {}: {}; its stack follows", worker.process.pid(), worker.why);
   worker.process.signal_thread(thread, SIGQUIT);
   // The control thread may stand because a PMD does.

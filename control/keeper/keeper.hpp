@@ -53,8 +53,10 @@ class Keeper {
  private:
   using Clock = CrashLoop::Clock;
   using Milliseconds = std::chrono::duration<double, std::milli>;
-  /// How long a new version is watched before the old one is let go.
-  static constexpr std::chrono::milliseconds kProof{300};
+  /// A new version is looked at so often, each so long after the one before, and has to have moved each time before the
+  /// old one is let go.
+  static constexpr std::chrono::milliseconds kProof{100};
+  static constexpr unsigned kProofs = 3;
   /// What a worker is made of.
   struct Version {
     Binary binary;
@@ -76,7 +78,7 @@ class Keeper {
     bool released = false;                   ///< and its anchor: nothing of what it had is in use
     bool overlooked = false;                 ///< nobody waits any more until it has
     std::string why{};                       ///< why it refused, or why it is being killed
-    ports::EventLoop::TimerId overdue = 0;   ///< the next step of its start
+    ports::EventLoop::TimerId overdue = 0;   ///< the next step of its start, or its end if there is a `why`
     ports::EventLoop::TimerId patience = 0;  ///< with its anchor, which has been let go
 
     [[nodiscard]] bool gone() const { return dead && released; }
@@ -107,7 +109,8 @@ class Keeper {
   void expect(Worker& worker, std::chrono::milliseconds patience);
   void expect_nothing(Worker& worker);
   void start_overdue(Worker& worker, std::chrono::milliseconds patience);
-  void show_stacks(Worker& worker, int thread);
+  void condemn(Worker& worker, std::string why, int thread);
+  void show_stacks(const Worker& worker, int thread);
   void stop(unsigned signal);
   void remove_sockets() const;
   void arm(ports::EventLoop::TimerId& timer, std::chrono::milliseconds delay, void (Keeper::*then)());
@@ -139,7 +142,8 @@ class Keeper {
   void parking();
   void handed_over();
   void upgrade_has_taken_up();
-  void proven();
+  [[nodiscard]] bool moves();
+  void prove();
   void overdue();
   void upgrade_failed(const std::string& why);
   void end_stage();
@@ -169,13 +173,13 @@ class Keeper {
   ports::EventLoop::TimerId looking_ = 0;
   ports::EventLoop::TimerId restart_timer_ = 0;
   ports::EventLoop::TimerId standby_timer_ = 0;
-  ports::EventLoop::TimerId kill_timer_ = 0;
 
   Stage stage_ = Stage::none;
-  std::optional<Version> next_;         ///< of the candidate
-  Clock::time_point pause_begin_;       ///< when the old one served guests no more
-  Clock::duration pause_{};             ///< from then until the new one did
-  std::uint64_t control_at_first_ = 0;  ///< the new one's beats when it said that it is running
+  std::optional<Version> next_;    ///< of the candidate
+  Clock::time_point pause_begin_;  ///< when the old one served guests no more
+  Clock::duration pause_{};        ///< from then until the new one did
+  Standstill proof_{1};
+  unsigned proofs_ = 0;  ///< at so many looks in a row the new one had moved
   ports::EventLoop::TimerId stage_timer_ = 0;
 };
 

@@ -91,7 +91,6 @@ void Keeper::died(Worker& worker) {
 }
 
 void Keeper::active_died(const Death& death) {
-  loop_.cancel(std::exchange(kill_timer_, 0));
   standstill_.reset();
   if (stopping_ || (!ever_running_ && !guests_are_connected())) {
     if (!stopping_ || !death.well) spdlog::error("{}", death.how);

@@ -20,7 +20,7 @@ void reset(Heartbeat& heartbeat) {
   const auto clear = [](auto& word) { word.store(0, std::memory_order_relaxed); };
   for (Heartbeat::Pmd& pmd : heartbeat.pmds) {
     clear(pmd.thread);
-    clear(pmd.loop);
+    pmd.loop.reset();
   }
   clear(heartbeat.control);
   clear(heartbeat.control_thread);

@@ -34,7 +34,7 @@ constexpr milliseconds kDevicePatience{10'000};
 }  // namespace
 
 void Keeper::begin_upgrade(const Received& request) {
-  if (stopping_ || stage_ != Stage::none || kill_timer_ != 0) {
+  if (stopping_ || stage_ != Stage::none || !active_->why.empty()) {
     return command(*active_, Saying::upgraded, "another upgrade is under way, or the switch is about to end");
   }
   auto binary = Binary::open(request.text.empty() ? version_.binary.path : request.text);
@@ -106,23 +106,29 @@ void Keeper::overdue() {
     case Stage::parking:
       // The one that is to go hangs. The candidate follows it, as after a crash.
       if (active_ == nullptr) return;
+      loop_.cancel(std::exchange(active_->overdue, 0));
       active_->why = "it did not hand over in time";
       return active_->process.signal(SIGKILL);
     case Stage::taking_up:
-      other_->why = other_->taken_up ? "it did not open its devices in time" : "it did not take up the ports in time";
-      return other_->process.signal(SIGKILL);
+      if (!other_->why.empty()) return;
+      return condemn(*other_,
+                     other_->taken_up ? "it did not open its devices in time" : "it did not take up the ports in time",
+                     static_cast<int>(other_->process.pid()));
   }
 }
 
-void Keeper::proven() {
-  // Not a sign of life since it said that it is running: look() kills one that stands still, and the old version
-  // follows.
-  const bool beats = options_.recovery.hang_timeout.count() != 0;
+/// Whether all threads of the new version have moved since this was asked last, as far as they are watched.
+bool Keeper::moves() {
+  if (options_.recovery.hang_timeout.count() == 0) return true;
+  return !proof_.look(shared_->heartbeats[active_->heartbeat], true);
+}
+
+/// One that stands still is killed by look() in the end, and the old version follows.
+void Keeper::prove() {
   // One that dumps core has yet to be seen dead.
-  if (active_->dying || active_->process.is_dying()) return arm(stage_timer_, kProof, &Keeper::proven);
-  if (beats && shared_->heartbeats[active_->heartbeat].control.load(std::memory_order_relaxed) == control_at_first_) {
-    return arm(stage_timer_, kProof, &Keeper::proven);
-  }
+  const bool lives = moves() && !active_->dying && !active_->process.is_dying();
+  proofs_ = lives ? proofs_ + 1 : 0;
+  if (proofs_ < kProofs) return arm(stage_timer_, kProof, &Keeper::prove);
   end_stage();
   version_ = std::move(*std::exchange(next_, {}));
   manager_.store_config(version_.text.get());

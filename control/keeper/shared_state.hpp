@@ -20,6 +20,7 @@
 #include "control/keeper/change_log.hpp"
 #include "control/slowpath/fdb_store.hpp"
 #include "control/switch/port_tallies.hpp"
+#include "datapath/grace.hpp"
 #include "flowtable/flow_key.hpp"
 #include "flowtable/hash.hpp"
 #include "ports/vhost/port_state.hpp"
@@ -30,8 +31,8 @@ namespace sluice::control {
 struct Heartbeat {
   static constexpr std::size_t kMaxPmds = 64;
   struct Pmd {
+    datapath::LoopCounter loop;         ///< which the PMD itself counts in
     std::atomic<std::uint32_t> thread;  ///< its kernel id; 0: there is no such PMD
-    std::atomic<std::uint64_t> loop;    ///< its loop counter, as the control thread has seen it: odd inside a loop
   };
   std::atomic<std::uint64_t> control;  ///< counted up by the control thread's timer
   std::atomic<std::uint32_t> control_thread;
@@ -65,7 +66,7 @@ struct alignas(4096) VhostSlot {
 
 struct SharedState {
   static constexpr std::uint64_t kMagic = 0x65'63'69'75'6c'73;  // "sluice"
-  static constexpr std::uint32_t kLayout = 7;
+  static constexpr std::uint32_t kLayout = 8;
   static constexpr std::size_t kMaxSlots = flowtable::kMaxPorts;
 
   std::uint64_t magic;
@@ -85,7 +86,6 @@ struct SharedState {
   std::array<VhostSlot, kMaxSlots> vhost;
 };
 static_assert(std::is_standard_layout_v<SharedState>);
-static_assert(offsetof(SharedState, heartbeats) == 32, "a keeper of another version looks at them as well");
 static_assert(std::is_trivially_destructible_v<SharedState>);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 

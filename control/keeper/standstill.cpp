@@ -21,24 +21,30 @@ unsigned Standstill::patience_asleep(const Heartbeat& heartbeat) const {
   return patience_ + static_cast<unsigned>((sleep * patience_ + timeout - 1) / timeout);
 }
 
-std::optional<Standstill::Found> Standstill::look(const Heartbeat& heartbeat) {
-  const std::uint64_t ticks = get(heartbeat.control);
-  const bool control_moves = control_.value != ticks;
-  if (stands(control_, ticks, get(heartbeat.long_work) != 0 ? kLongWork * patience_ : patience_)) {
+std::optional<Standstill::Found> Standstill::look(const Heartbeat& heartbeat, bool control) {
+  const unsigned patience = get(heartbeat.long_work) != 0 ? kLongWork * patience_ : patience_;
+  if (stands(control_, get(heartbeat.control), control ? patience : 0)) {
     return Found{"the control thread", static_cast<int>(get(heartbeat.control_thread)), control_.looks};
   }
-  // What is known of the PMDs is what the control thread last said.
-  if (!control_moves) return {};
   for (std::size_t i = 0; i < heartbeat.pmds.size(); ++i) {
     const auto thread = static_cast<int>(get(heartbeat.pmds[i].thread));
-    const std::uint64_t loop = get(heartbeat.pmds[i].loop);
+    const std::uint64_t loop = heartbeat.pmds[i].loop.value();
     // Even: outside of a loop, asleep as the configuration has it.
-    const unsigned patience = (loop & 1U) != 0 ? patience_ : patience_asleep(heartbeat);
-    if (stands(pmds_[i], loop, thread != 0 ? patience : 0)) {
+    const unsigned of_pmd = (loop & 1U) != 0 ? patience_ : patience_asleep(heartbeat);
+    if (stands(pmds_[i], loop, thread != 0 ? of_pmd : 0)) {
       return Found{"PMD " + std::to_string(i), thread, pmds_[i].looks};
     }
   }
   return {};
+}
+
+std::vector<int> Standstill::held_up(const Heartbeat& heartbeat) const {
+  std::vector<int> threads;
+  for (std::size_t i = 0; i < heartbeat.pmds.size(); ++i) {
+    const bool inside = (pmds_[i].value & 1U) != 0;
+    if (inside && pmds_[i].looks > 0) threads.push_back(static_cast<int>(get(heartbeat.pmds[i].thread)));
+  }
+  return threads;
 }
 
 }  // namespace sluice::control

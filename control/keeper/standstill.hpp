@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "control/keeper/shared_state.hpp"
 
@@ -24,8 +25,11 @@ class Standstill {
 
   /// `patience`: how many looks there are in a hang_timeout.
   explicit Standstill(unsigned patience) : patience_(patience) {}
-  /// A thread that has not moved for so many looks, this one included.
-  [[nodiscard]] std::optional<Found> look(const Heartbeat& heartbeat);
+  /// A thread that has not moved for so many looks, this one included. `control`: whether the control thread counts
+  /// yet.
+  [[nodiscard]] std::optional<Found> look(const Heartbeat& heartbeat, bool control);
+  /// PMDs that have been inside of one loop since the look before the last: a peer may hold them up.
+  [[nodiscard]] std::vector<int> held_up(const Heartbeat& heartbeat) const;
   /// Another worker: begins anew.
   void reset() { *this = Standstill(patience_); }
 

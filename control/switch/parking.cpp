@@ -87,13 +87,7 @@ void Switch::beat() const { impl_->beat(); }
 
 void Switch::Impl::beat() const {
   Heartbeat& heartbeat = link.heartbeat();
-  const auto& members = pmds.members();
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    // relaxed: each is a number for itself.
-    heartbeat.pmds[i].loop.store(members[i].pmd->loop().value(), std::memory_order_relaxed);
-    const int thread = members[i].thread == nullptr ? 0 : members[i].thread->kernel_id();
-    heartbeat.pmds[i].thread.store(static_cast<std::uint32_t>(thread), std::memory_order_relaxed);
-  }
+  // relaxed: each is a number for itself.
   heartbeat.control_thread.store(static_cast<std::uint32_t>(::gettid()), std::memory_order_relaxed);
   heartbeat.control.fetch_add(1, std::memory_order_relaxed);
 }

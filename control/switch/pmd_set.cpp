@@ -27,7 +27,8 @@ constexpr std::chrono::milliseconds kDecisionPatience{1000};
 
 }  // namespace
 
-Expected<PmdSet> PmdSet::create(const PmdConfig& config, datapath::PmdOptions options, PortTallies* tallies) {
+Expected<PmdSet> PmdSet::create(const PmdConfig& config, datapath::PmdOptions options, PortTallies* tallies,
+                                Heartbeat* heartbeat) {
   PmdSet set(config);
   options.doorbell = set.doorbell_.get();
   if (tallies == nullptr) {
@@ -37,7 +38,9 @@ Expected<PmdSet> PmdSet::create(const PmdConfig& config, datapath::PmdOptions op
     tallies = reinterpret_cast<PortTallies*>(set.own_tallies_.data());  // all zero, as it is to begin
   }
   set.tallies_ = tallies;
+  set.heartbeat_ = heartbeat;
   for (const unsigned core : config.cores) {
+    options.loop = heartbeat == nullptr ? nullptr : &heartbeat->pmds[set.members_.size()].loop;
     auto pmd = datapath::Pmd::create(options);
     if (!pmd) {
       return tl::unexpected(Error{fmt::format("PMD on core {}: a flow table of {} flows cannot be had: {}", core,
@@ -53,9 +56,20 @@ Expected<PmdSet> PmdSet::create(const PmdConfig& config, datapath::PmdOptions op
 PmdSet::~PmdSet() { end_threads(); }
 
 void PmdSet::make_threads() {
-  for (Member& member : members_) {
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    Member& member = members_[i];
     member.thread = std::make_unique<datapath::PmdThread>(*member.pmd, member.core, config_.idle_sleep);
+    show_thread(i);
   }
+}
+
+/// To whoever looks whether it lives.
+void PmdSet::show_thread(std::size_t member) const {
+  if (heartbeat_ == nullptr) return;
+  const auto& thread = members_[member].thread;
+  // relaxed: a number for itself.
+  heartbeat_->pmds[member].thread.store(thread == nullptr ? 0 : static_cast<std::uint32_t>(thread->kernel_id()),
+                                        std::memory_order_relaxed);
 }
 
 void PmdSet::start_threads() {
@@ -67,7 +81,10 @@ void PmdSet::rest_threads() {
 }
 
 void PmdSet::end_threads() {
-  for (Member& member : members_) member.thread.reset();
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    members_[i].thread.reset();
+    show_thread(i);
+  }
 }
 
 void PmdSet::wait() const {

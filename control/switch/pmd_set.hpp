@@ -16,6 +16,7 @@
 
 #include "control/config/config.hpp"
 #include "control/error.hpp"
+#include "control/keeper/shared_state.hpp"
 #include "control/switch/port_tallies.hpp"
 #include "datapath/pmd.hpp"
 #include "datapath/pmd_thread.hpp"
@@ -59,9 +60,10 @@ class PmdSet {
     const datapath::QueueCounters* counters;
   };
 
-  /// The PMDs count in `tallies`, which outlive them; without any, in their own.
+  /// The PMDs count in `tallies`, and show in `heartbeat` that they live, both of which outlive them; without any,
+  /// nobody else sees it.
   [[nodiscard]] static Expected<PmdSet> create(const PmdConfig& config, datapath::PmdOptions options,
-                                               PortTallies* tallies = nullptr);
+                                               PortTallies* tallies = nullptr, Heartbeat* heartbeat = nullptr);
   PmdSet(PmdSet&&) = default;
   ~PmdSet();
 
@@ -110,6 +112,7 @@ class PmdSet {
   void wait_for_decisions(const std::set<flowtable::PortId>& taken) const;
   [[nodiscard]] std::vector<Polled> assign(const std::vector<PortQueues>& ports) const;
   [[nodiscard]] std::optional<std::size_t> pinned(const PortQueues& port, std::size_t queue) const;
+  void show_thread(std::size_t member) const;
   void publish(const std::vector<Polled>& rx, const std::vector<PortQueues>& ports, Locks locks);
   [[nodiscard]] std::unique_ptr<const datapath::PortView> view_for(std::size_t member, const std::vector<Polled>& rx,
                                                                    const std::vector<PortQueues>& ports, Locks locks);
@@ -119,6 +122,7 @@ class PmdSet {
   PmdConfig config_;
   flowtable::Mapping own_tallies_;
   PortTallies* tallies_ = nullptr;
+  Heartbeat* heartbeat_ = nullptr;
   std::unique_ptr<datapath::Doorbell> doorbell_ = std::make_unique<datapath::Doorbell>();
   std::vector<Member> members_;
   Layout current_;

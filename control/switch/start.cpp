@@ -198,8 +198,8 @@ Expected<std::unique_ptr<Switch>> Switch::prepare(const Config& config, ports::E
   if (!eal) return tl::unexpected(Error{eal.error()});
   auto pool = ports::make_mbuf_pool("sluice", shared_mbufs(config.pmd), -1);
   if (!pool) return tl::unexpected(Error{pool.error()});
-  auto pmds =
-      PmdSet::create(config.pmd, pmd_options(config, pool->get(), flow_secret(link.shared())), &link.shared().tallies);
+  auto pmds = PmdSet::create(config.pmd, pmd_options(config, pool->get(), flow_secret(link.shared())),
+                             &link.shared().tallies, &link.heartbeat());
   if (!pmds) return tl::unexpected(pmds.error());
 
   auto impl = std::make_unique<Impl>(config, loop, link, std::move(*eal), std::move(*pool), std::move(*pmds));

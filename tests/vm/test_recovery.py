@@ -206,7 +206,7 @@ def test_a_worker_that_stands_by_does_not_wait_until_the_dead_ones_process_is_go
 
 
 def test_a_pmd_that_stands_is_found_also_while_the_control_thread_waits_for_it(place):
-    with trial(place) as t:
+    with trial(place, pmd={"cores": [1], "idle": "spin"}) as t:  # one that was found asleep would be given a look more
         t.switch.cli("port", "add", "name=other", "type=null")
         pid = t.worker()["pid"]
         t.switch.deaths_expected += 1

@@ -13,10 +13,10 @@ import time
  ALONE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED, PROVEN) = range(1, 20)
 NO_SLOT = 0xFFFFFFFF
 CONNECTION, KICK, CONTROL_SOCKET = 1, 4, 64
-TAKEOVERS, HEARTBEATS, HEARTBEAT_BYTES, PMDS = 24, 32, 32 + 64 * 16, 32
+TAKEOVERS, HEARTBEATS, HEARTBEAT_BYTES, PMDS, LINE = 24, 64, 64 + 64 * 128, 64, 64
 
 link = socket.socket(fileno=3)
-shared = mmap.mmap(4, 4096)
+shared = mmap.mmap(4, HEARTBEATS + 2 * HEARTBEAT_BYTES)
 mine = HEARTBEATS + int(sys.argv[sys.argv.index("--heartbeat") + 1]) * HEARTBEAT_BYTES
 kept = {}
 alone = threading.Event()
@@ -73,8 +73,9 @@ def settings(standby=0, hang_timeout_ms=0, idle_sleep_ms=0):
 
 
 def pmd(thread, loop):
-    """What is said of PMD 0."""
-    struct.pack_into("<I4xQ", shared, mine + PMDS, thread, loop)
+    """What is known of PMD 0."""
+    struct.pack_into("<Q", shared, mine + PMDS, loop)
+    struct.pack_into("<I", shared, mine + PMDS + LINE, thread)
 
 
 def beat(times=10**9, every=0.02):

@@ -38,7 +38,7 @@ TEST(SharedStateTest, whoever_had_a_heartbeat_before_is_forgotten) {
     Heartbeat& before = link->heartbeat();
     for (Heartbeat::Pmd& pmd : before.pmds) {
       pmd.thread = 7;
-      pmd.loop = 7;
+      pmd.loop.enter();
     }
     before.control = 5;
     for (auto* word :

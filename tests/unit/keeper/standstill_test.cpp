@@ -4,17 +4,25 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
+#include <vector>
 
 namespace sluice::control {
 namespace {
 
 class StandstillTest : public ::testing::Test {
  protected:
-  /// A look after the control thread has said how far PMD 0 is.
-  auto look(std::uint64_t loop) {
+  using Found = std::optional<Standstill::Found>;
+
+  Found look_at_pmd(std::uint64_t loop, bool control = true) {
+    heartbeat_->pmds[0].loop.reset();
+    for (std::uint64_t i = 0; i < loop; ++i) heartbeat_->pmds[0].loop.enter();  // or leave: each counts one
+    return standstill_.look(*heartbeat_, control);
+  }
+  /// A look when PMD 0 has come as far as that, and the control thread counts.
+  Found look(std::uint64_t loop) {
     heartbeat_->control.fetch_add(1);
-    heartbeat_->pmds[0].loop = loop;
-    return standstill_.look(*heartbeat_);
+    return look_at_pmd(loop);
   }
   void SetUp() override {
     heartbeat_->control_thread = 11;
@@ -67,8 +75,8 @@ TEST_F(StandstillTest, a_pmd_that_sleeps_again_and_again_is_not_found) {
 
 TEST_F(StandstillTest, a_control_thread_that_does_not_count_is_found) {
   (void)look(1);
-  for (int i = 0; i < 3; ++i) EXPECT_FALSE(standstill_.look(*heartbeat_)) << i;
-  const auto found = standstill_.look(*heartbeat_);
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(standstill_.look(*heartbeat_, true)) << i;
+  const auto found = standstill_.look(*heartbeat_, true);
   ASSERT_TRUE(found);
   EXPECT_EQ(found->thread, "the control thread");
   EXPECT_EQ(found->kernel_id, 11);
@@ -77,18 +85,37 @@ TEST_F(StandstillTest, a_control_thread_that_does_not_count_is_found) {
 TEST_F(StandstillTest, a_control_thread_that_does_what_takes_long_is_given_time) {
   (void)look(8);
   heartbeat_->long_work = 1;
-  for (int i = 0; i < 60 * 4 - 1; ++i) ASSERT_FALSE(standstill_.look(*heartbeat_)) << i;
-  const auto found = standstill_.look(*heartbeat_);
+  for (int i = 0; i < 60 * 4 - 1; ++i) ASSERT_FALSE(standstill_.look(*heartbeat_, true)) << i;
+  const auto found = standstill_.look(*heartbeat_, true);
   ASSERT_TRUE(found);
   EXPECT_EQ(found->looks, 60U * 4);
 }
 
-TEST_F(StandstillTest, a_pmd_is_not_blamed_for_what_the_control_thread_has_not_said) {
+TEST_F(StandstillTest, a_pmd_that_stands_is_found_also_while_the_control_thread_does_what_takes_long) {
   (void)look(7);
-  heartbeat_->control.fetch_add(1);
-  (void)standstill_.look(*heartbeat_);
-  for (int i = 0; i < 2; ++i) EXPECT_FALSE(standstill_.look(*heartbeat_));
-  EXPECT_FALSE(look(9));
+  heartbeat_->long_work = 1;
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(look_at_pmd(7)) << i;
+  const auto found = look_at_pmd(7);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->thread, "PMD 0");
+}
+
+TEST_F(StandstillTest, before_the_control_thread_counts_pmds_alone_are_looked_at) {
+  for (std::uint64_t i = 0; i < 100; ++i) EXPECT_FALSE(look_at_pmd(2 * i + 1, false));
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(look_at_pmd(199, false)) << i;
+  const auto found = look_at_pmd(199, false);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->thread, "PMD 0");
+}
+
+TEST_F(StandstillTest, a_pmd_is_held_up_that_was_in_one_loop_at_two_looks) {
+  (void)look(7);
+  EXPECT_TRUE(standstill_.held_up(*heartbeat_).empty());
+  (void)look(7);
+  EXPECT_EQ(standstill_.held_up(*heartbeat_), std::vector<int>{12});
+  (void)look(8);
+  (void)look(8);
+  EXPECT_TRUE(standstill_.held_up(*heartbeat_).empty()) << "it sleeps";
 }
 
 TEST_F(StandstillTest, another_worker_begins_anew) {

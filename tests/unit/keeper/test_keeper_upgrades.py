@@ -164,6 +164,31 @@ def test_a_new_one_that_stands_still_as_soon_as_it_runs_is_followed_by_the_old_v
         assert keeper.ends() == 0
 
 
+@pytest.mark.parametrize("says, ends", [("TAKEN_UP", "worker upgraded: PMD 0 has stood still for 400 ms"),
+                                        ("RUNNING", "worker upgraded: the new version was running, and then worker .*PMD 0 has stood still for 400 ms")],
+                         ids=["opening its devices", "running"])
+def test_a_new_one_whose_pmd_stands_still_is_followed_by_the_old_version(tmp_path, says, ends):
+    with upgraded(tmp_path, WAITS + f"""
+before(); shows_stack(); settings(hang_timeout_ms=400); pmd(os.getpid(), loop=7)
+say({says}); beat()
+""", ASKS_ONCE) as keeper:
+        keeper.waits_for("PMD 0 has stood still for 400 ms; its stack follows\nworker shows its stack", 30)
+        keeper.waits_for(ends)
+        keeper.waits_for("worker old version runs")
+        assert "has taken over" not in keeper.log()
+        assert keeper.ends() == 0
+
+
+def test_a_pmd_that_is_held_up_is_interrupted(tmp_path):
+    with Keeper(tmp_path, WAITS + """
+signal.signal(signal.SIGURG, lambda *_: (note("is interrupted"), pmd(0, loop=8)))
+settings(hang_timeout_ms=400); pmd(os.getpid(), loop=7)
+say(RUNNING); beat(100); note("goes on"); until_told_to_end()
+""") as keeper:
+        keeper.waits_for("worker is interrupted(?s:.*)worker goes on")
+        assert keeper.ends() == 0
+
+
 def test_an_upgrade_whose_old_one_dies_meanwhile_is_given_up(tmp_path):
     with upgraded(tmp_path, "time.sleep(1000)", ASKS_ONCE) as keeper:
         os.kill(int(keeper.waits_for(r"started beside worker (\d+)")[1]), signal.SIGKILL)
