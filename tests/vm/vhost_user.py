@@ -68,9 +68,11 @@ class FrontEnd:
 
     def __init__(self, path: pathlib.Path | None = None, seconds: float = 10.0, *, connected: socket.socket | None = None):
         self.socket = connected or socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(seconds)
         if connected is None:
+            # It waits for room in the backlog, as QEMU does, which a socket with a timeout of Python's would not.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", round(seconds), 0))
             self.socket.connect(str(path))
+        self.socket.settimeout(seconds)
 
     def send_bytes(self, data: bytes, fds: list[int] = ()) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
