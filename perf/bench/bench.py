@@ -83,6 +83,7 @@ class Bench:
         self.distance = 0.0 if asked.quick else machine.usual_core_distance(OTHER_CORE, PMD_CORE)
         self.runs: list[run.Run] = []
         self.further: list[figures.Row] = []
+        self.samples = figures.Samples()
         self.percentiles: dict[str, dict[str, float]] = {}
         self.failures: list[str] = []
 
@@ -104,20 +105,20 @@ class Bench:
         """What is no cycles a packet of a row."""
         seconds = self.asked.seconds
         flowing, flowing_rounds = (5.0, 1) if self.asked.quick else (30.0, 3)
-        self._figure("latency", lambda: figures.latency(statistics.median(report.of(self.runs, "64", Ovs.name, "pps")),
+        self._figure("latency", lambda: figures.latency(self.samples, statistics.median(report.of(self.runs, "64", Ovs.name, "pps")),
                                                         self.rounds, 2.0, self.percentiles))
-        self._figure("new flows", lambda: figures.new_flows({kind.name: self._capacity("flows-1k", kind) for kind in (Sluice, Ovs)}, flowing_rounds, flowing))
+        self._figure("new flows", lambda: figures.new_flows(self.samples, {kind.name: self._capacity("flows-1k", kind) for kind in (Sluice, Ovs)}, flowing_rounds, flowing))
         if not self.asked.quick:
-            self._figure("no loss", lambda: figures.no_loss(3))
-        self._figure("first packets", lambda: figures.first_packet(self.rounds))
-        self._figure("start", lambda: figures.start(self.rounds))
+            self._figure("no loss", lambda: figures.no_loss(self.samples, 3))
+        self._figure("first packets", lambda: figures.first_packet(self.samples, self.rounds))
+        self._figure("start", lambda: figures.start(self.samples, self.rounds))
         if not self.asked.quick:
-            self._figure("a second PMD", lambda: figures.second_pmd(2 * self.rounds, seconds, self.distance))
-            self._figure("memory", figures.memory)
+            self._figure("a second PMD", lambda: figures.second_pmd(self.samples, 2 * self.rounds, seconds, self.distance))
+            self._figure("memory", lambda: figures.memory(self.samples))
 
     def write(self) -> None:
         results = self.asked.results
-        report.write(results, self.asked.sluice, self.works, self.runs, self.further, self.failures, time.monotonic() - BEGAN)
+        report.write(results, self.asked.sluice, self.works, self.runs, self.further, self.samples, self.failures, time.monotonic() - BEGAN)
         plot.ratios(results / "ratios.svg", self.works, self.runs)
         plot.flows(results / "flows.svg", self.works, self.runs)
         if self.percentiles:

@@ -1,4 +1,4 @@
-"""From runs to files: runs.csv (each run), table.md (medians, ratios, spread), and the plots."""
+"""From runs to files: runs.csv (each run), figures.csv (each round of what is no run), table.md (medians, ratios, spread), and the plots."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pathlib
 import statistics
 
 import machine
+from figures import Sample
 from run import STRETCH, Run
 from verdict import at_most
 from work import Work
@@ -22,14 +23,19 @@ BUSY = 0.95  # of its time a PMD is at least busy that has all it can do
 LOSS = 0.01  # of the frames: more than this is said
 
 
-def write(folder: pathlib.Path, sluice: pathlib.Path, works: list[Work], runs: list[Run], further: list[tuple[str, ...]], failures: list[str],
-          seconds: float) -> None:
+def write(folder: pathlib.Path, sluice: pathlib.Path, works: list[Work], runs: list[Run], further: list[tuple[str, ...]], samples: list[Sample],
+          failures: list[str], seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "runs.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Run)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in dataclasses.asdict(run).items()} for run in runs)
+    _write_csv(folder / "runs.csv", Run, runs)
+    _write_csv(folder / "figures.csv", Sample, samples)
     _publish(folder, [*_head(sluice, runs, failures, seconds), "", *_table(works, runs), "", *_further(further)])
+
+
+def _write_csv(path: pathlib.Path, kind: type, lines: list) -> None:
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(kind)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in dataclasses.asdict(line).items()} for line in lines)
 
 
 def again(folder: pathlib.Path, works: list[Work]) -> None:

@@ -95,9 +95,11 @@ Generator::Moved Generator::turn(std::uint64_t now) {
   Moved moved;
   for (std::size_t i = 0; i < senders_.size(); ++i) {
     moved.frames += receivers_[i].poll();
-    const Sender::Turn sent = senders_[i].turn(now, options_.window == 0 ? kAnyRoom : room_for(i, now));
+    const std::uint32_t room = options_.window == 0 ? kAnyRoom : room_for(i, now);
+    const Sender::Turn sent = senders_[i].turn(now, room);
     moved.frames += sent.taken;
     moved.refused |= sent.bursts_refused > 0;
+    moved.held |= room == 0;
   }
   return moved;
 }
@@ -161,6 +163,7 @@ void Generator::send_until(std::uint64_t end, const Plan& plan, RunResult& resul
       effort.frames += moved.frames;
     }
     if (moved.refused) effort.full_cycles += then - now;
+    if (moved.held) effort.held_cycles += then - now;
     effort.longest_turn = std::max(effort.longest_turn, then - now);
     now = moved.frames > 0 ? then : nap();
   }

@@ -40,6 +40,7 @@ struct Effort {
   std::uint64_t busy_cycles = 0;   ///< of turns that moved frames
   std::uint64_t frames = 0;        ///< moved in them
   std::uint64_t full_cycles = 0;   ///< of turns in which a ring had not enough room
+  std::uint64_t held_cycles = 0;   ///< of turns in which a sender's window had no room
   std::uint64_t longest_turn = 0;  ///< cycles from one turn's begin to the next one's
 };
 
@@ -86,6 +87,7 @@ class Generator {
   struct Moved {
     std::uint32_t frames = 0;
     bool refused = false;
+    bool held = false;
   };
 
   Moved turn(std::uint64_t now);

@@ -8,7 +8,8 @@ namespace sluice::vmgen {
 namespace {
 
 constexpr double kLateShare = 0.005;  ///< skipped frames by which the generator was too slow
-constexpr double kFullShare = 0.1;    ///< of the time, with full rings, by which the switch was
+constexpr double kFullShare =
+    0.1;  ///< of the time, with full rings, or a full window, by which the switch, or that, was
 
 double share(std::uint64_t part, std::uint64_t all) {
   return all == 0 ? 0 : static_cast<double>(part) / static_cast<double>(all);
@@ -88,6 +89,7 @@ void add_gap(Json& json, const Gap& gap, bool expects_any, std::uint64_t began, 
 Json generator_of(const Options& options, const RunResult& result, const Counts& all, double hz) {
   const Effort& effort = result.effort;
   const double full = share(effort.full_cycles, effort.cycles);
+  const double held = share(effort.held_cycles, effort.cycles);
   const std::uint64_t offered = all.sender.sent + all.sender.refused;
   const double late = share(all.sender.skipped, offered + all.sender.skipped);
   std::string limit;
@@ -98,9 +100,10 @@ Json generator_of(const Options& options, const RunResult& result, const Counts&
   } else if (result.rate > 0) {
     limit = "generator";
     note = fmt::format("{:.1f} % of what was due was skipped: the rate is more than this core sends", late * 100);
-  } else if (options.window > 0) {
+  } else if (held > kFullShare) {
     limit = "window";
-    note = fmt::format("{} frames of each sender were on their way at most", options.window);
+    note = fmt::format("for {:.1f} % of the time all {} frames that a sender may have on their way were", held * 100,
+                       options.window);
   } else if (full > kFullShare) {
     limit = "switch";
     note = fmt::format("for {:.1f} % of the time a ring had no room", full * 100);

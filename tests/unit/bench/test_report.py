@@ -109,9 +109,9 @@ def test_new_flows_are_judged_beside_the_share_of_capacity_that_was_offered(monk
     def judged(*shares):
         runs = iter([share for share in shares for _ in figures.BOTH])
         monkeypatch.setattr(figures, "_new_flows_once", lambda *_: NewFlows(next(runs), 0.005, 0.001, 0.7, 0.0, 3e5, 3e5, 0.0, 0.0, 600_000))
-        return figures.new_flows({kind.name: 16e6 for kind in figures.BOTH}, len(shares), 30.0)
+        return figures.new_flows(figures.Samples(), {kind.name: 16e6 for kind in figures.BOTH}, len(shares), 30.0)
     rows = judged(0.33, 0.31, 0.35)
-    assert rows[0][1] == "under 1 % at half of capacity (it was 33%: all that the VMs could offer): met"
+    assert rows[0][1] == "under 1 % at half of capacity (it was 33%: all that the VMs could offer in time): met"
     assert rows[1][2] == "33% (31%–35%) of capacity"
     assert judged(0.5)[0][1] == "under 1 % at half of capacity: met"
 
@@ -124,7 +124,7 @@ def test_latency_is_judged_within_rounds_and_says_so_where_more_frames_are_missi
         runs = iter([run_of(latency) for latency in (10, 20, 60, 50, 11, 20)])  # Sluice's and OVS's, of three rounds
         monkeypatch.setattr(figures, "contest", lambda *_, **__: contextlib.nullcontext())
         monkeypatch.setattr(figures, "traffic", lambda *_: next(runs))
-        return figures.latency(8e6, 3, 1.0, {})
+        return figures.latency(figures.Samples(), 8e6, 3, 1.0, {})
     rows = judged(9)
     assert rows[2][1] == "at most OVS's (is 0.55 of it): met"
     assert rows[2][2] == "11.0 (10.0–60.0) µs"
@@ -136,7 +136,40 @@ def test_latency_is_judged_within_rounds_and_says_so_where_more_frames_are_missi
 def test_new_flows_have_to_arrive(monkeypatch):
     def judged(arrived):
         monkeypatch.setattr(figures, "_new_flows_once", lambda *_: NewFlows(0.5, 0.005, 0.001, 0.7, 0.0, 3e5, arrived, 0.0, 0.0, 600_000))
-        rows = figures.new_flows({kind.name: 16e6 for kind in figures.BOTH}, 1, 30.0)
+        rows = figures.new_flows(figures.Samples(), {kind.name: 16e6 for kind in figures.BOTH}, 1, 30.0)
         return next(row[1] for row in rows if "arrived" in row[0])
     assert judged(297_000) == "300,000, within 1 %: met"
     assert judged(290_000) == "300,000, within 1 %: **not met**, by 2%"
+
+
+def test_vms_that_cannot_offer_half_of_the_capacity_are_asked_for_what_they_can_send_in_time(monkeypatch):
+    class AtRest:
+        def pmd_waited(self):
+            return 0.0
+
+        def flows(self):
+            return 0
+
+    def asked(made):
+        """For 8 million frames a second, of VMs that make so many and as many new flows as they are asked for."""
+        rates = []
+
+        def traffic(_, seconds, rate, new_flows):
+            rates.append(2 * float(rate.removeprefix("--rate=")))
+            established, new = round(made * seconds), round(2 * float(new_flows.removeprefix("--new-flows=")) * seconds)
+            total = {"offered": established + new, "received": established + new, "refused": 0,
+                     "new_flows": {"sent": new, "refused": 0, "received": new}}
+            return Reading(100, 1.0, 4, 0.5), Traffic(1, 1, 0, "rate", {"total": total, "duration_s": seconds})
+        monkeypatch.setattr(figures, "contest", lambda *_, **__: contextlib.nullcontext(AtRest()))
+        monkeypatch.setattr(figures, "traffic", traffic)
+        figures._new_flows_once(figures.Sluice, 16e6, 30.0, 300_000)
+        return rates
+    assert asked(made=3e6) == [8e6, 2.4e6]
+    assert asked(made=7.9e6) == [8e6, 8e6]
+
+
+def test_what_each_round_of_a_figure_has_found_is_in_a_file(tmp_path):
+    samples = figures.Samples()
+    samples.note("start", figures.Sluice, 2, seconds=0.25)
+    report._write_csv(tmp_path / "figures.csv", figures.Sample, samples)
+    assert (tmp_path / "figures.csv").read_text() == "figure,contender,round,what,value\nstart,Sluice,2,seconds,0.25\n"
