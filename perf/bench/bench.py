@@ -23,6 +23,7 @@ sys.path[:0] = [str(HERE), str(PROJECT / "tests" / "vm")]
 
 import figures  # noqa: E402
 import hugepages  # noqa: E402
+import isolation  # noqa: E402
 import machine  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
@@ -168,7 +169,7 @@ def main() -> None:
     machine.core_distance_program = asked.core_distance.resolve()
     os.setpriority(os.PRIO_PROCESS, 0, -20)  # and so all that is started from here
     bench = Bench(asked)
-    with hugepages.reserved(max(kind.hugepages for kind in bench.kinds) + Generator.hugepages):
+    with isolation.kept_free(PMD_CORE), hugepages.reserved(max(kind.hugepages for kind in bench.kinds) + Generator.hugepages):
         bench.alternate()
         if not asked.only and not asked.contender:
             bench.figures()
