@@ -9,8 +9,8 @@ FUZZ_SECONDS ?= 10
 # Guests need hugepages, and those need root; all else does not.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help packages build debug asan tsan demo test test-release test-asan test-fuzz test-tsan bench bench-quick bench-micro outages \
-        accept-instructions soak format tidy install clean
+.PHONY: help packages build all debug asan tsan demo test test-release test-asan test-fuzz test-tsan bench bench-quick bench-micro outages \
+        accept-instructions perf-programs compared-with soak format tidy install clean
 
 help: ## What there is
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -20,11 +20,15 @@ packages: ## Installs the Debian packages that are missing
 
 build: packages ## Builds build/release/sluice
 	cmake --preset release
-	cmake --build --preset release
+	cmake --build --preset release --target sluice
 
 debug asan tsan: packages ## Builds build/debug, build/asan or build/tsan
 	cmake --preset $@
 	cmake --build --preset $@
+
+all: packages ## Builds build/release, tests and all
+	cmake --preset release
+	cmake --build --preset release
 
 demo: build ## Two VMs exchange real traffic through the switch, and you see it
 	$(ROOT) /usr/bin/python3 -B tests/vm/demo.py build/release/sluice config/demo.yaml
@@ -32,7 +36,7 @@ demo: build ## Two VMs exchange real traffic through the switch, and you see it
 test: test-release test-asan test-fuzz test-tsan ## Everything: unit, replay, checks, VMs; with sanitizers; fuzzers
 	@echo "All tests passed: release, address and undefined behaviour sanitizers, fuzzers, thread sanitizer."
 
-test-release: build ## All tests on build/release
+test-release: all ## All tests on build/release
 	$(ROOT) ctest --test-dir build/release -j "$$(nproc)" --output-on-failure --no-tests=error
 
 # What a sanitizer makes too slow is labelled timing; the tree itself needs no second check.
@@ -47,29 +51,32 @@ test-tsan: packages ## The tests that start threads, with the thread sanitizer
 	cmake --build --preset tsan --target threads
 	ctest --test-dir build/tsan -j "$$(nproc)" --output-on-failure --no-tests=error --label-regex unit
 
-bench: build ## Compares Sluice with OVS-DPDK and testpmd, into perf/results: 30 to 45 minutes
-	tests/install-packages perf/packages.txt
+compared-with: packages
+	@tests/install-packages perf/packages.txt
+
+perf-programs: build
+	cmake --build --preset release --target vmgen core_distance flow_benchmark execute_benchmark ring_benchmark pipeline_instructions
+
+bench: perf-programs compared-with ## Compares Sluice with OVS-DPDK and testpmd, into perf/results: 50 minutes
 	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py
 
-bench-quick: build ## The rows that tell most, in under 5 minutes
-	tests/install-packages perf/packages.txt
+bench-quick: perf-programs compared-with ## The rows that tell most, in under 5 minutes
 	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py --quick
 
-bench-micro: build ## What the parts cost, by Google Benchmark, into perf/results/micro: 4 minutes
+bench-micro: perf-programs ## What the parts cost, by Google Benchmark, into perf/results/micro: 4 minutes
 	@mkdir -p perf/results/micro
 	for part in flow execute ring; do \
 	  $(ROOT) nice -n -20 taskset -c 1 build/release/perf/micro/$${part}_benchmark --benchmark_counters_tabular=true \
 	    --benchmark_out=perf/results/micro/$$part.csv --benchmark_out_format=csv; \
 	done
 
-outages: build ## How long VMs are without network when the switch is killed: Sluice and OVS-DPDK side by side
-	tests/install-packages perf/packages.txt
+outages: perf-programs compared-with ## How long VMs are without network when the switch is killed: Sluice and OVS-DPDK side by side
 	$(ROOT) /usr/bin/python3 -B perf/bench/outages.py
 
-accept-instructions: build ## Accepts the instructions a packet that check.instructions counts
+accept-instructions: perf-programs ## Accepts the instructions a packet that check.instructions counts
 	/usr/bin/python3 -B perf/micro/check_instructions.py build/release/perf/micro/pipeline_instructions --accept
 
-soak: build ## The long forms of the tests that repeat something, an hour on a machine that does nothing else; then outages
+soak: all ## The long forms of the tests that repeat something, an hour on a machine that does nothing else; then outages
 	$(ROOT) env SLUICE_BUILD_DIR=build/release /usr/bin/python3 -B -m pytest -v tests/vm --soak
 	$(MAKE) outages
 

@@ -12,7 +12,6 @@ using datapath::Upcall;
 
 // Bounds of one round, which together take well under a millisecond or two.
 constexpr std::size_t kUpcallsARound = 512;
-constexpr std::size_t kUpcallsTakenARound = 1024;  // of each PMD
 constexpr std::size_t kSettledARound = 4096;
 constexpr std::size_t kRecheckedARound = 8192;
 constexpr std::size_t kAgedARound = 256;
@@ -114,16 +113,15 @@ bool SlowPath::age_fdb(std::uint64_t now_ns) {
   return aged != 0;
 }
 
+/// All that there are, so that none is behind another port's. They come to an end: a PMD has only so many flows
+/// pending, and none of those is answered here.
 bool SlowPath::take_upcalls() {
   bool any = false;
   std::array<Upcall, 64> batch;
   for (std::size_t pmd = 0; pmd < pmds_.size(); ++pmd) {
-    for (std::size_t taken = 0; taken < kUpcallsTakenARound;) {
-      const auto count = pmds_[pmd].upcalls->pop(batch);
+    while (const auto count = pmds_[pmd].upcalls->pop(batch)) {
       for (std::size_t i = 0; i < count; ++i) upcalls_.push({batch[i], pmd});
-      taken += count;
-      any |= count != 0;
-      if (count < batch.size()) break;
+      any = true;
     }
   }
   return any;

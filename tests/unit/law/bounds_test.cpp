@@ -88,7 +88,8 @@ TEST_F(Bounds, a_port_that_sprays_new_flows_does_not_hold_up_anothers) {
 }
 
 TEST_F(Bounds, with_the_slow_path_stopped_known_flows_go_on_and_new_ones_are_bounded_and_counted) {
-  start();
+  const datapath::PendingLimits limits{.flows_per_port = 512};
+  start({.pending = limits});
   ASSERT_TRUE(send(kVictim, 1));
   joined_->settle();
   static_cast<void>(joined_->ends[kReceiver]->take());
@@ -98,7 +99,6 @@ TEST_F(Bounds, with_the_slow_path_stopped_known_flows_go_on_and_new_ones_are_bou
     loop();
     EXPECT_EQ(joined_->ends[kReceiver]->take().size(), 1U);
   }
-  const datapath::PendingLimits limits;
   EXPECT_EQ(joined_->pmd->upcalls().size(), limits.flows_per_port);
   EXPECT_EQ(dropped(kSprayer, DropReason::upcall_port_limit), 3200 - limits.flows_per_port);
   joined_->settle();
