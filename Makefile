@@ -57,7 +57,7 @@ compared-with: packages
 perf-programs: build
 	cmake --build --preset release --target vmgen core_distance flow_benchmark execute_benchmark ring_benchmark pipeline_instructions
 
-bench: perf-programs compared-with ## Compares Sluice with OVS-DPDK and testpmd, into perf/results: 50 minutes
+bench: perf-programs compared-with ## Compares Sluice with OVS-DPDK and testpmd, into perf/results: an hour
 	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py
 
 bench-quick: perf-programs compared-with ## The rows that tell most, in under 5 minutes

@@ -107,7 +107,7 @@ class Bench:
         seconds = self.asked.seconds
         flowing, flowing_rounds = (5.0, 1) if self.asked.quick else (30.0, 3)
         self._figure("latency", lambda: figures.latency(self.samples, statistics.median(report.of(self.runs, "64", Ovs.name, "pps")),
-                                                        self.rounds, 2.0, self.percentiles))
+                                                        self.rounds if self.asked.quick else 3 * self.rounds, 2.0, self.distance, self.percentiles))
         self._figure("new flows", lambda: figures.new_flows(self.samples, {kind.name: self._capacity("flows-1k", kind) for kind in (Sluice, Ovs)}, flowing_rounds, flowing))
         if not self.asked.quick:
             self._figure("no loss", lambda: figures.no_loss(self.samples, 3))

@@ -14,7 +14,7 @@ import tempfile
 from contender import Contender, Reading, Setting
 from generator import Generator, Traffic
 from ovs import Ovs
-from run import at_distance, contest, searched, traffic
+from run import at_distance, contest, searched, traffic, traffic_at_distance
 from sluice import Sluice
 from verdict import at_least, at_most
 from work import WORKS, Work
@@ -52,13 +52,12 @@ def _at_rate(pps: float) -> str:
     return f"--rate={pps / 2:.0f}"
 
 
-def latency(samples: Samples, capacity: float, rounds: int, seconds: float, percentiles: dict[str, dict[str, float]]) -> list[Row]:
+def latency(samples: Samples, capacity: float, rounds: int, seconds: float, distance: float, percentiles: dict[str, dict[str, float]]) -> list[Row]:
     """`capacity`: OVS's, in packets a second both ways, with one flow. `percentiles` is filled, for the plot."""
     seen: dict[str, list[tuple[Reading, Traffic]]] = {kind.name: [] for kind in BOTH}
     for number in range(1, rounds + 1):
         for kind in BOTH:
-            with contest(kind, ONE_FLOW) as contender:
-                reading, vms = traffic(contender, seconds, _at_rate(capacity / 2))
+            reading, vms = traffic_at_distance(kind, ONE_FLOW, distance, seconds, _at_rate(capacity / 2))
             seen[kind.name].append((reading, vms))
             total = vms.report["total"]
             samples.note("latency", kind, number, **{f"{key}_us": total["latency_us"][key] for key in PERCENTILES.values()}, busy=reading.busy_share,

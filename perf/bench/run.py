@@ -40,6 +40,11 @@ class Run:
     steady: int = 0        # stretches of it at the distance that is wanted, which alone count; 0: none was, and all count
 
 
+def all_at(distance: float, looks: list[float]) -> bool:
+    """Whether there are looks, and all of them say `distance`; 0: any."""
+    return not distance or bool(looks) and all(max(look, distance) <= ALIKE * min(look, distance) for look in looks)
+
+
 @dataclasses.dataclass(frozen=True)
 class Stretch:
     """Of the time that traffic takes."""
@@ -48,7 +53,7 @@ class Stretch:
 
     def is_at(self, distance: float) -> bool:
         """The cores were at that distance all the time; 0: any."""
-        return not distance or bool(self.looks) and all(max(look, distance) <= ALIKE * min(look, distance) for look in self.looks)
+        return all_at(distance, self.looks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,22 @@ def in_stretches(contender: Contender, seconds: float) -> tuple[list[Stretch], T
             looks = machine.core_distances(OTHER_CORE, PMD_CORE, min(STRETCH, seconds))
             stretches.append(Stretch(contender.read(), looks))
         return stretches, generator.report()
+
+
+def traffic_at_distance(kind: type[Contender], work: Work, distance: float, seconds: float, *more: str) -> tuple[Reading, Traffic]:
+    """As traffic(), which no look holds up, with the cores at `distance` before it and behind it; if they never are in some tries,
+    the last one. 0: at any."""
+    for _ in range(2 * TRIES):
+        looks = _looks_around(distance)
+        with contest(kind, work) as contender:
+            found = traffic(contender, seconds, *more)
+        if all_at(distance, looks + _looks_around(distance)):
+            break
+    return found
+
+
+def _looks_around(distance: float) -> list[float]:
+    return machine.core_distances(OTHER_CORE, PMD_CORE, STRETCH, "--busy") if distance else []
 
 
 def searched(contender: Contender, *words: str) -> dict:

@@ -45,7 +45,7 @@ void execute_with(benchmark::State& state, const std::vector<Action>& changes, b
   std::vector<Action> actions = changes;
   actions.push_back({.kind = ActionKind::drop, .value = static_cast<std::uint16_t>(ports::DropReason::rule)});
   const flowtable::ActionList list(std::move(actions));
-  FakeGuest guest(false);
+  FakeGuest guest({});
   for (std::uint32_t i = 0; i < FakeRing::kSize; ++i) guest.tx.set_frame(i, tcp_frame(ipv6));
   const auto burst = std::make_unique<ports::Burst>();
   const datapath::PortView view{};
@@ -71,8 +71,8 @@ void execute_with(benchmark::State& state, const std::vector<Action>& changes, b
 void output(benchmark::State& state) {
   constexpr flowtable::PortId kTo = 0;
   const flowtable::ActionList list({{.kind = ActionKind::output, .value = kTo}});
-  FakeGuest from(false);
-  FakeGuest to(false);
+  FakeGuest from({});
+  FakeGuest to({});
   for (std::uint32_t i = 0; i < FakeRing::kSize; ++i) from.tx.set_frame(i, tcp_frame(false));
   const auto burst = std::make_unique<ports::Burst>();
   ports::PortCounters in;

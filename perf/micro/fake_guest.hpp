@@ -19,6 +19,11 @@ namespace sluice::perf {
 
 namespace vhost = ports::vhost;
 
+struct RingKind {
+  bool packed = false;
+  bool in_order = false;  ///< VIRTIO_F_IN_ORDER is negotiated
+};
+
 /// One ring with as many buffers, each in one descriptor, and its driver.
 class FakeRing {
  public:
@@ -27,10 +32,10 @@ class FakeRing {
   static constexpr std::uint32_t kHeader = vhost::kNetHeaderSize;
 
   /// `gpa` and `bytes` are where the guest has this ring's memory: kMemory bytes, zero. `device_writes`: an Rx ring.
-  FakeRing(const vhost::GuestMemory& memory, std::uint64_t gpa, std::uint8_t* bytes, bool packed, bool device_writes)
-      : bytes_(bytes), gpa_(gpa), packed_(packed), write_(device_writes ? vhost::kDescWrite : std::uint16_t{0}) {
+  FakeRing(const vhost::GuestMemory& memory, std::uint64_t gpa, std::uint8_t* bytes, RingKind kind, bool device_writes)
+      : bytes_(bytes), gpa_(gpa), packed_(kind.packed), write_(device_writes ? vhost::kDescWrite : std::uint16_t{0}) {
     lengths_.fill(kBuffer);
-    for (std::uint32_t i = 0; !packed && i < kSize; ++i) {
+    for (std::uint32_t i = 0; !packed_ && i < kSize; ++i) {
       write_split(i);
       const auto id = static_cast<std::uint16_t>(i);
       std::memcpy(bytes_ + kAvail + 4 + 2UL * i, &id, sizeof id);
@@ -38,10 +43,11 @@ class FakeRing {
     namespace feature = vhost::feature;
     vhost::RingState state{
         .descriptor = gpa, .available = gpa + kAvail, .used = gpa + kUsed, .size = kSize, .enabled = 1};
-    auto made = vhost::make_vring(state, {.features = feature::kVersion1 | feature::kMrgRxbuf | feature::kIndirectDesc |
-                                                      (packed ? feature::kRingPacked : 0),
-                                          .memory = &memory,
-                                          .progress = &progress_});
+    auto made = vhost::make_vring(
+        state, {.features = feature::kVersion1 | feature::kMrgRxbuf | feature::kIndirectDesc |
+                            (packed_ ? feature::kRingPacked : 0) | (kind.in_order ? feature::kInOrder : 0),
+                .memory = &memory,
+                .progress = &progress_});
     if (!made) std::abort();  // a mistake of ours
     vring_ = *made;
     progress_.position = *vhost::start_position(state, vring_);
@@ -125,9 +131,9 @@ class FakeGuestMemory {
 };
 
 struct FakeGuest {
-  explicit FakeGuest(bool packed)
-      : tx(memory.memory, FakeGuestMemory::kBase, memory.bytes, packed, false),
-        rx(memory.memory, FakeGuestMemory::kBase + FakeRing::kMemory, memory.bytes + FakeRing::kMemory, packed, true) {
+  explicit FakeGuest(RingKind kind)
+      : tx(memory.memory, FakeGuestMemory::kBase, memory.bytes, kind, false),
+        rx(memory.memory, FakeGuestMemory::kBase + FakeRing::kMemory, memory.bytes + FakeRing::kMemory, kind, true) {
     rx.make_available(FakeRing::kSize);
   }
 

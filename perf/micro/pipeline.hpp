@@ -21,7 +21,7 @@
 namespace sluice::perf {
 
 struct PipelineOptions {
-  bool packed = false;
+  RingKind ring{};
   std::uint32_t size = 64;  ///< bytes of a frame without its FCS
   std::uint32_t flows = 1;  ///< each way, at most FakeRing::kSize; told apart by their IPv4 source
   std::string rule = {};    ///< empty: none
@@ -31,7 +31,7 @@ class Pipeline {
  public:
   static constexpr unsigned kBurst = ports::kBurstSize;
 
-  explicit Pipeline(const PipelineOptions& options) : guests_(make_guests(options.packed)) {
+  explicit Pipeline(const PipelineOptions& options) : guests_(make_guests(options.ring)) {
     pmd_ = std::move(*datapath::Pmd::create({.flow_limit = 4096, .secret = {{1, 2}}, .pool = pool(), .pending = {}}));
     slow_ = std::make_unique<control::SlowPath>(control::SlowPathOptions{}, std::vector{control::link_to(*pmd_)});
     for (flowtable::PortId port = 0; port < 2; ++port) slow_->set_port(port, name(port), {});
@@ -74,8 +74,8 @@ class Pipeline {
 
  private:
   using Guests = std::array<std::unique_ptr<FakeGuest>, 2>;
-  static Guests make_guests(bool packed) {
-    return {std::make_unique<FakeGuest>(packed), std::make_unique<FakeGuest>(packed)};
+  static Guests make_guests(RingKind ring) {
+    return {std::make_unique<FakeGuest>(ring), std::make_unique<FakeGuest>(ring)};
   }
   static std::string name(flowtable::PortId port) { return "vm" + std::to_string(port + 1); }
 

@@ -19,10 +19,12 @@ const std::vector<std::pair<std::string, PipelineOptions>>& cases() {
   static const std::string kOnAddresses = "priority=10,ip,nw_src=10.250.250.250,actions=drop";
   static const std::vector<std::pair<std::string, PipelineOptions>> all{
       {"split-64", {}},
-      {"packed-64", {.packed = true}},
+      {"packed-64", {.ring = {.packed = true}}},
+      {"split-64-in-order", {.ring = {.in_order = true}}},
+      {"packed-64-in-order", {.ring = {.packed = true, .in_order = true}}},
       {"split-512", {.size = 512}},
       {"split-1514", {.size = 1514}},
-      {"packed-1514", {.packed = true, .size = 1514}},
+      {"packed-1514", {.ring = {.packed = true}, .size = 1514}},
       {"split-64-256-flows", {.flows = FakeRing::kSize, .rule = kOnAddresses}},
   };
   return all;

@@ -1,11 +1,13 @@
 // What a guest's rings cost a packet: receive and release, transmit, and the whole way through a PMD, for split and
-// packed rings. The drivers' side is in the same thread and is not counted. Cycles are of the time stamp counter.
+// packed rings, of drivers that keep order (IN_ORDER) and of others. The drivers' side is in the same thread and is not
+// counted. Cycles are of the time stamp counter.
 #include <benchmark/benchmark.h>
 
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "perf/micro/benchmarks.hpp"
@@ -23,8 +25,8 @@ std::vector<std::uint8_t> frame_of(std::int64_t size) {
   return std::vector<std::uint8_t>(static_cast<std::size_t>(size), 2);
 }
 
-void receive_and_release(benchmark::State& state, bool packed) {
-  FakeGuest guest(packed);
+void receive_and_release(benchmark::State& state, RingKind kind) {
+  FakeGuest guest(kind);
   for (std::uint32_t i = 0; i < FakeRing::kSize; ++i) guest.tx.set_frame(i, frame_of(state.range(0)));
   const auto burst = std::make_unique<ports::Burst>();
   ports::PortCounters counters;
@@ -41,9 +43,9 @@ void receive_and_release(benchmark::State& state, bool packed) {
   if (counters.rx_packets.get() != done(state, kBurst)) state.SkipWithError("not all frames were received");
 }
 
-void transmit(benchmark::State& state, bool packed) {
-  FakeGuest from(packed);
-  FakeGuest to(packed);
+void transmit(benchmark::State& state, RingKind kind) {
+  FakeGuest from(kind);
+  FakeGuest to(kind);
   for (std::uint32_t i = 0; i < FakeRing::kSize; ++i) from.tx.set_frame(i, frame_of(state.range(0)));
   const auto burst = std::make_unique<ports::Burst>();
   ports::PortCounters in;
@@ -67,8 +69,8 @@ void transmit(benchmark::State& state, bool packed) {
   if (out.tx_packets.get() != done(state, kBurst)) state.SkipWithError("not all frames were transmitted");
 }
 
-void forward(benchmark::State& state, bool packed) {
-  Pipeline pipeline({.packed = packed, .size = static_cast<std::uint32_t>(state.range(0))});
+void forward(benchmark::State& state, RingKind kind) {
+  Pipeline pipeline({.ring = kind, .size = static_cast<std::uint32_t>(state.range(0))});
   const std::uint64_t before = pipeline.received();
   PartialCycles cycles(state, Pipeline::kPackets);
   for (auto _ : state) {
@@ -85,10 +87,15 @@ void forward(benchmark::State& state, bool packed) {
 }  // namespace
 
 void register_all() {
-  const auto add = [](const char* name, void (*run)(benchmark::State&, bool)) {
-    for (const bool packed : {false, true}) {
-      auto* registered =
-          benchmark::RegisterBenchmark((std::string(name) + (packed ? "/packed" : "/split")).c_str(), run, packed);
+  static constexpr std::pair<const char*, RingKind> kKinds[] = {
+      {"split", {}},
+      {"packed", {.packed = true}},
+      {"split-in-order", {.in_order = true}},
+      {"packed-in-order", {.packed = true, .in_order = true}},
+  };
+  const auto add = [](const std::string& name, void (*run)(benchmark::State&, RingKind)) {
+    for (const auto& [kind_name, kind] : kKinds) {
+      auto* registered = benchmark::RegisterBenchmark((name + "/" + kind_name).c_str(), run, kind);
       for (const int size : {64, 512, 1514}) registered->Arg(size);
     }
   };

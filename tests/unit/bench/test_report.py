@@ -122,15 +122,26 @@ def test_latency_is_judged_within_rounds_and_says_so_where_more_frames_are_missi
             return (Reading(100, 1.0, 4, 0.9), Traffic(1, 1, 0, "rate", {"total": {
                 "latency_us": dict.fromkeys(("p50", "p99", "p99_9"), latency), "offered": 10_000, "lost": 0, "refused": missing, "skipped": 0}}))
         runs = iter([run_of(latency) for latency in (10, 20, 60, 50, 11, 20)])  # Sluice's and OVS's, of three rounds
-        monkeypatch.setattr(figures, "contest", lambda *_, **__: contextlib.nullcontext())
-        monkeypatch.setattr(figures, "traffic", lambda *_: next(runs))
-        return figures.latency(figures.Samples(), 8e6, 3, 1.0, {})
+        monkeypatch.setattr(figures, "traffic_at_distance", lambda *_: next(runs))
+        return figures.latency(figures.Samples(), 8e6, 3, 1.0, 0.0, {})
     rows = judged(9)
     assert rows[2][1] == "at most OVS's (is 0.55 of it): met"
     assert rows[2][2] == "11.0 (10.0–60.0) µs"
     rows = judged(11)
     assert rows[1][1] == "at most OVS's (is 0.55 of it): met"
     assert rows[2][1] == "at most OVS's, of the frames that were sent (is 0.55 of it): met"
+
+
+def test_traffic_is_tried_again_until_the_cores_are_where_they_are_wanted_before_it_and_behind_it(monkeypatch):
+    def tried(*looks):
+        coming, runs = iter(looks), []
+        monkeypatch.setattr(run.machine, "core_distances", lambda *_: [next(coming)])
+        monkeypatch.setattr(run, "contest", lambda *_: contextlib.nullcontext())
+        monkeypatch.setattr(run, "traffic", lambda *_: runs.append(len(runs) + 1) or runs[-1])
+        return run.traffic_at_distance(figures.Sluice, figures.ONE_FLOW, 1000.0, 1.0)
+    assert tried(1000, 900) == 1
+    assert tried(300, 1000, 1000, 300, 1000, 1400) == 3
+    assert tried(*[300] * 12) == 6, "the last one, if they never are"
 
 
 def test_new_flows_have_to_arrive(monkeypatch):
