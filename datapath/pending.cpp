@@ -26,8 +26,9 @@ PendingFlows::~PendingFlows() {
 
 void PendingFlows::share_between(std::size_t ports) {
   const auto n = static_cast<std::uint32_t>(std::max<std::size_t>(ports, 1));
-  flow_share_ = std::max(1U, std::min(limits_.flows_per_port, limits_.flows / n));
   buffer_share_ = std::max(64U, limits_.buffers / n);
+  // A flow's first packet takes a buffer.
+  flow_share_ = std::max(1U, std::min({limits_.flows_per_port, limits_.flows / n, buffer_share_}));
 }
 
 bool PendingFlows::has_room_for_flow(flowtable::PortId port) const {

@@ -17,9 +17,9 @@ namespace sluice::datapath {
 
 struct PendingLimits {
   std::uint32_t flows = 16384;  ///< of all ports together
-  /// At 150,000 new flows a second, for as long as the slow path may have to wait for a core that it shares: 13 ms.
+  /// Where buffers suffice: 13 ms at 150,000 new flows a second, which a slow path may have to wait for a core.
   std::uint32_t flows_per_port = 2048;
-  std::uint32_t buffers = 8192;  ///< mbufs of all ports together
+  std::uint32_t buffers = 4096;  ///< mbufs of all ports together
 };
 
 class PendingFlows {

@@ -53,7 +53,7 @@ Expected<void> check_cores(const PmdConfig& pmd) {
 
 /// Buffers of packets of guests that wait for decisions, for all PMDs. Few enough to be had in a moment, since a worker
 /// that follows one that crashed has to take their memory first.
-constexpr unsigned kWaitingMbufs = 8192;
+constexpr unsigned kWaitingMbufs = 4096;
 
 /// Buffers that are no port's own. The slow path's thread and the control thread hold some too.
 unsigned shared_mbufs(const PmdConfig& pmd) {
