@@ -222,7 +222,26 @@ tl::expected<void, std::string> EthdevPort::start() {
     return failed(options_, "cannot be made promiscuous", error);
   }
   static_cast<void>(rte_eth_allmulticast_enable(device_));
+  discard_frames_of_other_interfaces();
   return {};
+}
+
+/// net_af_packet of DPDK 22.11 opens its sockets for all protocols and binds them to the interface later: until then they
+/// receive what comes in on every interface of the host. To the switch that would be frames of this port, MAC
+/// addresses would move to it, and the traffic of others would follow. Whatever is there before the first PMD looks goes.
+void EthdevPort::discard_frames_of_other_interfaces() {
+  if (driver_ != "net_af_packet") return;
+  // A ring that has been seen empty holds nothing from before the bind; nor does one of which so many were taken.
+  constexpr unsigned kMostFrames = 65536;
+  std::array<rte_mbuf*, kBurstSize> mbufs;
+  for (std::uint16_t queue = 0; queue < options_.queues; ++queue) {
+    for (unsigned taken = 0; taken < kMostFrames;) {
+      const std::uint16_t count = rte_eth_rx_burst(device_, queue, mbufs.data(), kBurstSize);
+      if (count == 0) break;
+      rte_pktmbuf_free_bulk(mbufs.data(), count);
+      taken += count;
+    }
+  }
 }
 
 void EthdevPort::make_pacers() {

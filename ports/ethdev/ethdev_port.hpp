@@ -54,6 +54,7 @@ class EthdevPort final : public Port {
   [[nodiscard]] tl::expected<void, std::string> set_up_queues();
   [[nodiscard]] tl::expected<void, std::string> set_up_each_queue();
   [[nodiscard]] tl::expected<void, std::string> start();
+  void discard_frames_of_other_interfaces();
   void make_pacers();
   /// What the device itself lost since it was opened, by DPDK's names: no queue has seen it.
   void add_losses(PortStatus& status) const;

@@ -129,6 +129,20 @@ def test_a_port_comes_and_goes_under_the_traffic_of_others(place):
             assert " 0% packet loss" in ping.log(), ping.log()[-1000:]
 
 
+def test_a_port_that_is_added_receives_nothing_of_other_interfaces(place):
+    # The driver's sockets hear every interface until they are bound to their own.
+    with two_namespaces(place) as (switch, n1, n2), on_veth(3) as n3:
+        n1.wait_pings("10.0.0.2")
+        with n1.start("ping", place, "busybox", "ping", "-i", "0.001", "10.0.0.2"):
+            for _ in range(10):
+                before = switch.ports()["p1"]["rx_packets"]
+                switch.cli("port", "add", "name=p3", "type=af_packet", f"interface={n3.far}")
+                wait_until(lambda: switch.ports()["p1"]["rx_packets"] > before + 10, "the ping goes on", 30)
+                assert switch.ports()["p3"]["rx_packets"] == 0
+                assert (switch.fdb()[(0, n1.mac)], switch.fdb()[(0, n2.mac)]) == ("p1", "p2")
+                switch.cli("port", "del", "p3")
+
+
 def test_counters_cleared_under_traffic_count_from_there_on(place):
     with two_namespaces(place) as (switch, n1, n2):
         n1.wait_pings("10.0.0.2")
