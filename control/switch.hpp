@@ -105,7 +105,8 @@ class Switch {
   /// has to wait for it in take_up().
   void prepare_again();
   /// Takes up the guests' ports, with all that the worker before us has learnt, counted and been told, and starts to
-  /// work. After an error, here and below, there is nothing to do but to destroy the switch.
+  /// work. After an error, here and below, there is nothing to do but to destroy the switch; after one in here the
+  /// worker before us can go on (KeeperLink::works()).
   [[nodiscard]] Expected<void> take_up();
   /// Whether there are ports that only one process can have.
   [[nodiscard]] bool has_devices() const;

@@ -106,7 +106,6 @@ Expected<void> Worker::run() {
     another_waits = command->index != 0;
     break;
   }
-  link_.take_over();
   // The keeper has made us urgent with that word, if we were not from the first; what we start, the slow path, is
   // urgent too.
   auto taken = switch_->take_up();

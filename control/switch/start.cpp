@@ -217,6 +217,7 @@ void Switch::prepare_again() {
 
 Expected<void> Switch::take_up() {
   if (auto done = impl_->prepare_again_if_changed(); !done) return done;
+  impl_->link.take_over();
   for (const SwitchPort& port : impl_->ports.all()) impl_->link.slots().settle(port.id, port.config.name);
   impl_->slow_path = std::make_unique<SlowPathThread>(
       std::move(impl_->prepared), [] { return datapath::now_ns(); }, impl_->pmds.doorbell());

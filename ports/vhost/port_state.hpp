@@ -64,8 +64,8 @@ struct alignas(4096) PortState {
 
   std::uint32_t layout = 0;  ///< kLayout; 0: never used
   Phase phase = Phase::rest;
-  /// Counted up before and after every change by the control thread: a successor that has prepared itself by this
-  /// state while it was in use knows whether it has to look again.
+  /// Counted up before and after every change by the control thread, odd in between: a successor that has prepared
+  /// itself by this state while it was in use knows whether it has to look again.
   std::uint64_t generation = 0;
 
   // Whose state this is: of a port with another socket it is not taken up.
@@ -136,11 +136,12 @@ class Attempt {
   std::uint8_t after_;
 };
 
-/// Counts the generation up at its begin and at its end.
+/// Counts the generation up at its begin, to an odd number, and at its end, to an even one: whoever was killed in
+/// between has left an odd one.
 class Change {
  public:
-  explicit Change(PortState& state) : state_(state) { commit(state_.generation, state_.generation + 1); }
-  ~Change() { commit(state_.generation, state_.generation + 1); }
+  explicit Change(PortState& state) : state_(state) { commit(state_.generation, (state_.generation + 1) | 1U); }
+  ~Change() { commit(state_.generation, (state_.generation | 1U) + 1); }
   Change(const Change&) = delete;
   Change& operator=(const Change&) = delete;
 

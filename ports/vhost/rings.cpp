@@ -78,6 +78,10 @@ void Rings::carry_out(Plan plan, std::vector<std::unique_ptr<Vring>>& retired) {
   if (plan.starts && plan.vring != nullptr) {
     start_at(plan.index, plan.position);
     queue.broken = false;
+  } else if (appears) {
+    // A process before us may have brought the ring's memory back and died before that was true for us: whatever its
+    // PMDs had begun then is finished, as for every ring that is taken up. Where nobody did, this changes nothing.
+    queue.broken = queue.broken || !resume_ring(*plan.vring);
   }
   if (appears) appear(plan.index, *plan.vring);
   Vring* const published = plan.vring.get();
@@ -257,7 +261,10 @@ void Rings::interrupt_resumed() {
 Rings::Result Rings::set_num(const VringState& message) {
   if (auto known = check_index(message.index); !known) return known;
   RingState next = state_.rings[message.index];
-  if (next.started != 0) return is_running(message.index);
+  if (next.started != 0) {
+    // The message that started it, handled again as a process before us did not come to its end.
+    return next.size == message.num ? Result{} : is_running(message.index);
+  }
   if (const std::string wrong = check_ring_size(message.num, state_.features); !wrong.empty()) {
     return ring_error(message.index, wrong);
   }
@@ -290,7 +297,9 @@ Rings::Result Rings::set_addr(const VringAddress& message) {
 Rings::Result Rings::set_base(const VringState& message) {
   if (auto known = check_index(message.index); !known) return known;
   RingState next = state_.rings[message.index];
-  if (next.started != 0) return is_running(message.index);
+  if (next.started != 0) {
+    return next.base_set != 0 && next.base == message.num ? Result{} : is_running(message.index);  // as above
+  }
   if (!is_packed(state_.features) && message.num > 0xffffU) {
     return ring_error(message.index, "a base of a split ring is 0 to 65535, not " + std::to_string(message.num));
   }

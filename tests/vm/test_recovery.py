@@ -347,16 +347,17 @@ arguments[version] = str(int(arguments[version]) + 1)
 os.execv("{BINARY}", ["sluice", *arguments])"""
 
 
-def test_when_the_new_version_does_not_come_up_the_old_one_goes_on(place):
+def test_when_the_new_version_does_not_come_up_the_old_one_goes_on(place, times):
     crashes = program(place / "crashes", "#!/bin/sh", "kill -SEGV $$")
     hangs = program(place / "hangs", "#!/bin/sh", "exec sleep 1000")
     other_state = program(place / "other_state", OTHER_STATE)
     other_protocol = program(place / "other_protocol", OTHER_PROTOCOL)
     with trial(place) as t:
         pid = t.worker()["pid"]
-        for binary, seconds, why in (("/bin/false", 1, "exit code 1"), (crashes, 1, "killed by signal 11"), (hangs, 1, "was not ready in time"),
-                                     (place / "switch.yaml", 1, "cannot be executed"), (other_state, 30, "it cannot take over from it"),
-                                     (other_protocol, 30, "of the keeper's protocol")):
+        refusals = (("/bin/false", 1, "exit code 1"), (crashes, 1, "killed by signal 11"), (hangs, 1, "was not ready in time"),
+                    (place / "switch.yaml", 1, "cannot be executed"), (other_state, 30, "it cannot take over from it"),
+                    (other_protocol, 30, "of the keeper's protocol"))
+        for binary, seconds, why in refusals * times(1, 5):
             refused = t.switch.cli("upgrade", "--binary", binary, "--timeout", str(seconds), check=False)
             assert refused.returncode == 1 and why in refused.stderr, refused
             t.wait_traffic()

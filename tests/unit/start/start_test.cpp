@@ -35,7 +35,6 @@ struct Started {
   [[nodiscard]] Switch& whole() { return **prepared; }
   /// It works from now on.
   [[nodiscard]] bool begins() {
-    link.take_over();
     return whole().take_up() && whole().open_devices(false);
   }
   /// Until `done`, or for so long that it never will be.
@@ -111,6 +110,19 @@ TEST(Start, goes_on_without_a_port_that_cannot_listen_if_it_has_to_and_looks_for
     std::filesystem::create_directory(place / "none");
     EXPECT_TRUE(worker.eventually([&] { return state() != "missing"; }));
     EXPECT_TRUE(std::filesystem::is_socket(place / "none/vm.sock"));
+  });
+}
+
+TEST(Start, lets_the_worker_before_it_go_on_if_it_cannot_follow_what_was_changed_meanwhile) {
+  in_its_own_process([] {
+    const TemporaryDirectory place;
+    Started worker(server_at(place / "vm.sock"));
+    ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
+    for (PortLabel& label : worker.link.shared().labels) label.in_use = PortLabel::kLeaving;  // no room for its port
+    const auto taken = worker.whole().take_up();
+    ASSERT_FALSE(taken);
+    EXPECT_NE(taken.error().message.find("there is no room for it"), std::string::npos) << taken.error().message;
+    EXPECT_EQ(worker.link.shared().takeovers, 0U);
   });
 }
 

@@ -8,6 +8,8 @@ namespace {
 
 namespace feature = ports::vhost::feature;
 using ports::vhost::Heirloom;
+using ports::vhost::VringState;
+constexpr std::uint32_t kNeedReply = ports::vhost::kVersion | ports::vhost::kNeedReplyFlag;
 constexpr std::uint64_t kFeatures = feature::kProtocolFeatures | feature::kVersion1;
 
 class Succession : public Bench {
@@ -107,6 +109,63 @@ TEST_F(Succession, one_that_stands_by_follows_what_becomes_of_the_vm_and_holds_n
   before->leave();
   next->activate();
   EXPECT_TRUE(another.settle());
+  EXPECT_TRUE(errors_.empty()) << errors_.back();
+}
+
+TEST_F(Succession, one_that_stands_by_follows_also_when_the_one_that_works_followed_one_killed_in_a_message) {
+  KeptEstate estate;
+  std::optional<FrontEnd> peer(left_behind(estate));
+  ++estate.state().generation;
+  const auto before = prepare(estate);
+  before->activate();
+  EXPECT_TRUE(peer->settle());
+  const auto next = prepare(estate);
+  const auto mappings = [] { return Held::now().mappings; };
+  ASSERT_EQ(mappings(), 3U) << "the VM's own, and one each";
+  peer.reset();
+  ASSERT_TRUE(eventually([&] { return mappings() == 2U; })) << "the one that serves it has noticed";
+  next->prepare_again();
+  EXPECT_EQ(mappings(), 1U);
+  before->leave();
+}
+
+TEST_F(Succession, a_ring_whose_memory_came_back_goes_on_where_one_that_died_before_that_was_true_has_left_it) {
+  KeptEstate estate;
+  FrontEnd peer = left_behind(estate);
+  const ports::vhost::SingleRegion region{0, ram_.region()};
+  const auto as_killed = std::make_unique<ports::vhost::PortState>();
+  {
+    const auto before = prepare(estate);
+    before->activate();
+    peer.send(Request::rem_mem_reg, region, {}, kNeedReply);
+    EXPECT_EQ(peer.receive(), 0U);
+    *as_killed = estate.state();
+    peer.send(Request::add_mem_reg, region, {ram_.fd()}, kNeedReply);
+    EXPECT_EQ(peer.receive(), 0U);
+    before->leave();
+  }
+  // It has shown a frame to the driver, not yet noted that, and the table of regions was about to be changed.
+  estate.state() = *as_killed;
+  const auto used = FrontEnd::ring_address(ram_, 1).used - ram_.user();
+  reinterpret_cast<std::uint16_t*>(ram_.data() + used)[1] = 1;
+  const auto next = prepare(estate);
+  next->activate();
+  peer.send(Request::add_mem_reg, region, {ram_.fd()}, kNeedReply);  // as if it were in the socket still
+  EXPECT_EQ(peer.receive(), 0U);
+  EXPECT_EQ(estate.state().progress[1].position.next_used, 1U);
+  EXPECT_EQ(estate.state().progress[1].position.next_avail, 1U);
+  EXPECT_TRUE(errors_.empty()) << errors_.back();
+}
+
+TEST_F(Succession, the_message_that_started_a_ring_may_be_handled_again) {
+  KeptEstate estate;
+  FrontEnd peer = left_behind(estate);
+  const auto next = prepare(estate);
+  next->activate();
+  peer.send(Request::set_vring_num, VringState{1, 256}, {}, kNeedReply);
+  EXPECT_EQ(peer.receive(), 0U);
+  peer.send(Request::set_vring_base, VringState{1, 0}, {}, kNeedReply);
+  EXPECT_EQ(peer.receive(), 0U);
   EXPECT_TRUE(errors_.empty()) << errors_.back();
 }
 
