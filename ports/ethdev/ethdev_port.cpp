@@ -226,9 +226,10 @@ tl::expected<void, std::string> EthdevPort::start() {
   return {};
 }
 
-/// net_af_packet of DPDK 22.11 opens its sockets for all protocols and binds them to the interface later: until then they
-/// receive what comes in on every interface of the host. To the switch that would be frames of this port, MAC
-/// addresses would move to it, and the traffic of others would follow. Whatever is there before the first PMD looks goes.
+/// net_af_packet of DPDK 22.11 opens its sockets for all protocols and binds them to the interface later: until then
+/// they receive what comes in on every interface of the host. To the switch that would be frames of this port, MAC
+/// addresses would move to it, and the traffic of others would follow. Whatever is there before the first PMD looks
+/// goes.
 void EthdevPort::discard_frames_of_other_interfaces() {
   if (driver_ != "net_af_packet") return;
   // A ring that has been seen empty holds nothing from before the bind; nor does one of which so many were taken.

@@ -34,9 +34,7 @@ struct Started {
 
   [[nodiscard]] Switch& whole() { return **prepared; }
   /// It works from now on.
-  [[nodiscard]] bool begins() {
-    return whole().take_up() && whole().open_devices(false);
-  }
+  [[nodiscard]] bool begins() { return whole().take_up() && whole().open_devices(false); }
   /// Until `done`, or for so long that it never will be.
   template <typename Done>
   [[nodiscard]] bool eventually(Done done) {
