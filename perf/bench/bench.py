@@ -135,7 +135,7 @@ class Bench:
 
     def _keep(self, last: run.Run) -> str:
         self.runs.append(last)
-        return f"{last.cycles:.0f} cycles a packet, {last.pps / 1e6:.2f} Mpps, {last.per_batch:.1f} a batch, PMD busy {last.busy:.0%}, limit: {last.limit}, cores {last.distance:.0f} cycles apart, {last.steady} steady"
+        return f"{last.cycles:.0f} cycles a packet, {last.pps / 1e6:.2f} Mpps, {last.per_batch:.1f} a batch, PMD busy {last.busy:.0%}, limit: {last.limit}, cores {last.distance:.0f} cycles apart, {last.steady} steady, {last.flows} flows"
 
     def _figure(self, title: str, measure) -> None:
         def rows() -> str:

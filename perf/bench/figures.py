@@ -120,7 +120,7 @@ def new_flows(samples: Samples, capacities: dict[str, float], rounds: int, secon
     def cells(what: str, form: str) -> list[str]:
         return [_spread([getattr(one, what) for one in seen[kind.name]], form) for kind in BOTH]
     lost, share = (statistics.median(getattr(one, what) for one in seen[Sluice.name]) for what in ("lost", "share"))
-    at = f"at half of capacity{'' if share >= ABOUT_HALF else f' (it was {share:.0%}: all that the VMs could offer in time)'}"
+    at = "at half of capacity" + ("" if share >= ABOUT_HALF else f": **not shown**; at {share:.0%} of it, all that the VMs could offer in time")
     rows = [(f"{rate:,.0f} new flows a second for {seconds:.0f} s beside 1,000 established ones: frames of the established ones lost",
              at_most(f"under 1 % {at}", lost, 0.01), *cells("lost", ".2%")),
             ("… offered to the established ones, of capacity (clock / busy cycles a packet in the row of 2 × 1,000 flows: "

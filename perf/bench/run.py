@@ -38,6 +38,7 @@ class Run:
     idle_mib: float     # MiB resident before any VM was there
     distance: float = 0.0  # cycles between the cores, there and back, the median of the looks while it ran; 0: not known
     steady: int = 0        # stretches of it at the distance that is wanted, which alone count; 0: none was, and all count
+    flows: int = 0         # in the table when it ended
 
 
 def all_at(distance: float, looks: list[float]) -> bool:
@@ -65,6 +66,7 @@ class Measured:
     idle_bytes: int      # resident before any VM was there
     distance: float      # as Run's
     steady: int          # as Run's
+    flows: int           # as Run's
 
 
 @contextlib.contextmanager
@@ -85,8 +87,8 @@ def traffic(contender: Contender, seconds: float, *more: str) -> tuple[Reading, 
         return contender.read(), generator.report()
 
 
-def in_stretches(contender: Contender, seconds: float) -> tuple[list[Stretch], Traffic]:
-    """The same, stretch by stretch, with looks at the distance between the cores."""
+def in_stretches(contender: Contender, seconds: float) -> tuple[list[Stretch], int, Traffic]:
+    """The same, stretch by stretch, with looks at the distance between the cores; and the flows at the end."""
     with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, listen=contender.setting.vms_listen, warm_up=contender.warm_up) as generator:
         generator.wait_until_measured()
         end = time.monotonic() + seconds
@@ -95,7 +97,7 @@ def in_stretches(contender: Contender, seconds: float) -> tuple[list[Stretch], T
             contender.clear()
             looks = machine.core_distances(OTHER_CORE, PMD_CORE, min(STRETCH, seconds))
             stretches.append(Stretch(contender.read(), looks))
-        return stretches, generator.report()
+        return stretches, contender.flows(), generator.report()
 
 
 def traffic_at_distance(kind: type[Contender], work: Work, distance: float, seconds: float, *more: str) -> tuple[Reading, Traffic]:
@@ -141,7 +143,7 @@ def at_distance(kind: type[Contender], work: Work, setting: Setting, seconds: fl
     for tries in range(1, 2 * TRIES + 1):
         with contest(kind, work, setting=setting) as contender:
             idle = contender.resident_bytes()
-            more, seen = in_stretches(contender, seconds)
+            more, flows, seen = in_stretches(contender, seconds)
         totals.append(seen.report["total"])
         _check(kind, work, totals[-1])
         stretches += more
@@ -151,7 +153,7 @@ def at_distance(kind: type[Contender], work: Work, setting: Setting, seconds: fl
     counted = steady or stretches
     looks = [look for stretch in counted for look in stretch.looks]
     loss = sum(total["lost"] for total in totals) / max(1, sum(total["expected"] for total in totals))
-    return Measured(together([stretch.reading for stretch in counted]), seen, loss, idle, statistics.median(looks) if looks else 0.0, len(steady))
+    return Measured(together([stretch.reading for stretch in counted]), seen, loss, idle, statistics.median(looks) if looks else 0.0, len(steady), flows)
 
 
 def together(readings: list[Reading]) -> Reading:
@@ -167,4 +169,4 @@ def measure(kind: type[Contender], work: Work, number: int, seconds: float, dist
     reading, seen = found.reading, found.seen
     # A packet that was dropped cost less than one that got through, and is no work done.
     return Run(work.name, number, kind.name, reading.cycles / (1 - found.loss), reading.per_batch, seen.pps, seen.bps, found.loss, reading.busy_share, seen.limit,
-               found.idle_bytes / 2**20, found.distance, found.steady)
+               found.idle_bytes / 2**20, found.distance, found.steady, found.flows)

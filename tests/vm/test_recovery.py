@@ -52,7 +52,8 @@ def test_a_killed_worker_is_followed_by_one_that_goes_on(place, times, figures, 
         assert t.worker()["restarts"] == kills
         total = t.report()
         t.assert_each_kill_duplicates_a_burst_at_most(total)
-        figures.add(f"kill -9, {kind}, {mode}", t.outages(), aims.KILL, total)
+        t.assert_each_kill_loses_a_burst_at_most(total)
+        figures.add(f"kill -9, {kind}, {mode}; {t.found_full()} frames found a ring full", t.outages(), aims.KILL, total)
 
 
 @pytest.mark.parametrize("kind", ["split-two-queues", "packed-two-queues"])

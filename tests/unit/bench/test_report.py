@@ -49,7 +49,7 @@ def measured(monkeypatch, runs, wanted=0.0, loss=0.0):
     runs = itertools.cycle(runs)
 
     def in_stretches(*_):
-        return ([run.Stretch(Reading(1, cycles, 32, 1.0), looks) for cycles, looks in next(runs)],
+        return ([run.Stretch(Reading(1, cycles, 32, 1.0), looks) for cycles, looks in next(runs)], 0,
                 Traffic(1.0, 1.0, loss, "switch", {"total": counts}))
     monkeypatch.setattr(run, "contest", lambda *_, **__: contextlib.nullcontext(types.SimpleNamespace(resident_bytes=lambda: 0)))
     monkeypatch.setattr(run, "in_stretches", in_stretches)
@@ -84,7 +84,9 @@ def test_a_ratio_tells_its_rounds_and_testpmd_is_compared_within_them():
     runs = []
     for number, (mine, ovs, testpmd) in enumerate([(50, 100, 60), (90, 100, 80), (150, 300, 151)], 1):
         runs += [a_run("64", number, "Sluice", mine), a_run("64", number, "OVS-DPDK", ovs), a_run("64", number, "testpmd", testpmd)]
-    assert report._verdict(WORKS[0], runs) == ["0.50 (0.50–0.90)", "0.50: met, below testpmd (is 0.99 of it): met"]
+    assert report._verdict(WORKS[0], runs) == ["0.50 (0.50–0.90); 0.90", "0.50: met by rounds alone, below testpmd (is 0.99 of it): met"]
+    assert report._verdict(WORKS[0], runs[:3]) == ["0.50 (0.50–0.50); 0.50", "0.50: met, below testpmd (is 0.83 of it): met"]
+    assert report._verdict(WORKS[0], runs[3:6])[1].startswith("0.50: **not met**, by 80%, ")
     assert report._cycles(report.of(runs[:6], "64", "Sluice"), 3) == "**70** (50–90; 2 rounds)"
 
 
@@ -111,7 +113,7 @@ def test_new_flows_are_judged_beside_the_share_of_capacity_that_was_offered(monk
         monkeypatch.setattr(figures, "_new_flows_once", lambda *_: NewFlows(next(runs), 0.005, 0.001, 0.7, 0.0, 3e5, 3e5, 0.0, 0.0, 600_000))
         return figures.new_flows(figures.Samples(), {kind.name: 16e6 for kind in figures.BOTH}, len(shares), 30.0)
     rows = judged(0.33, 0.31, 0.35)
-    assert rows[0][1] == "under 1 % at half of capacity (it was 33%: all that the VMs could offer in time): met"
+    assert rows[0][1] == "under 1 % at half of capacity: **not shown**; at 33% of it, all that the VMs could offer in time: met"
     assert rows[1][2] == "33% (31%–35%) of capacity"
     assert judged(0.5)[0][1] == "under 1 % at half of capacity: met"
 
