@@ -52,8 +52,8 @@ class Generator:
         return Traffic(total["rx_pps"], total["rx_bps"], total["lost"] / max(1, total["expected"]), report["generator"]["limit"], report)
 
     def outage(self, instant: float) -> float:
-        """See gaps; to the intervals that vmgen was told."""
-        return outage([event for event in self._events() if event["event"] == "interval"], instant)
+        """In ms; see gaps. To the intervals that vmgen was told."""
+        return outage([event for event in self._events() if event["event"] == "interval"], instant).ms
 
     def first_received_after(self, clock: float) -> float:
         """When frames arrive again after `clock` (time.monotonic()); to the intervals that vmgen was told."""

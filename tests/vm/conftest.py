@@ -11,6 +11,8 @@ import pytest
 import aims
 import hugepages
 import testpmd
+from gaps import WITHIN, Gap
+from halts import Halts, merged, ms_within
 
 LOG_TAIL = 3000
 
@@ -47,6 +49,23 @@ class Figures:
         of_frames = "" if total is None else "; " + ", ".join(f"{total[key]} {key}" for key in ("received", "lost", "duplicated", "reordered", "corrupted"))
         self.lines.append(f"{what}: {len(found)} times, {aims.described(found, aim)}{of_frames}")
 
+    def add_gaps(self, what: str, gaps: list[Gap], halts: Halts | None, aim: aims.Aim, total: dict | None = None) -> None:
+        """And what is left of each without the time in it for which the machine itself was halted, where that is watched."""
+        self.add(what, [gap.ms for gap in gaps], aim, total)
+        if halts is not None:
+            found = halts.found()
+            self.add("… less the halts of the machine in it", [gap.ms - ms_within(found, gap.began, gap.began + gap.ms / 1000) for gap in gaps], aim)
+
+    def add_halts(self, halts: Halts | None, instants: list[float]) -> None:
+        """Whether they have to do with what was done at these instants."""
+        if halts is None:
+            return
+        found = halts.found()
+        after = merged([(instant, instant + WITHIN) for instant in instants])
+        shares = [100 * sum(ms_within(found, *span) for span in spans) / sum(1000 * (end - begin) for begin, end in spans)
+                  for spans in (after, [(after[0][0], after[-1][1])])]
+        self.lines.append(f"… the machine was halted for {shares[0]:.2f} % of the {WITHIN:g} s after each, for {shares[1]:.2f} % of all the time")
+
 
 _figures = Figures()
 
@@ -54,6 +73,16 @@ _figures = Figures()
 @pytest.fixture
 def figures():
     return _figures
+
+
+@pytest.fixture
+def halts(place, request):
+    """Of the machine, watched in the long forms."""
+    if not request.config.getoption("--soak"):
+        yield None
+        return
+    with Halts(place) as watched:
+        yield watched
 
 
 def pytest_terminal_summary(terminalreporter, config):

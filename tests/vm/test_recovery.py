@@ -41,7 +41,7 @@ def trial(place: pathlib.Path, kind: str = "split", mode: str = "client", rate: 
 
 @pytest.mark.parametrize("mode", ["client", "server"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_worker_is_followed_by_one_that_goes_on(place, times, figures, kind, mode):
+def test_a_killed_worker_is_followed_by_one_that_goes_on(place, times, figures, halts, kind, mode):
     kills = times(2, 50)  # of each kind in each mode
     soak = kills > 2
     with trial(place, kind, mode, SOAK_RATE if soak else RATE) as t:
@@ -53,11 +53,11 @@ def test_a_killed_worker_is_followed_by_one_that_goes_on(place, times, figures, 
         total = t.report()
         t.assert_each_kill_duplicates_a_burst_at_most(total)
         t.assert_each_kill_loses_a_burst_at_most(total)
-        figures.add(f"kill -9, {kind}, {mode}; {t.found_full()} frames found a ring full", t.outages(), aims.KILL, total)
+        figures.add_gaps(f"kill -9, {kind}, {mode}; {t.found_full()} frames found a ring full", t.outages(), halts, aims.KILL, total)
 
 
 @pytest.mark.parametrize("kind", ["split-two-queues", "packed-two-queues"])
-def test_a_killed_worker_of_two_pmds_is_followed_by_one_that_goes_on(place, times, figures, kind):
+def test_a_killed_worker_of_two_pmds_is_followed_by_one_that_goes_on(place, times, figures, halts, kind):
     kills = times(2, 25)
     with trial(place, kind, rate=RATE, pmd={"cores": [0, 1], "idle": "sleep up to 50 us"}) as t:
         pmds = t.switch.rpc("pmds")["pmds"]
@@ -68,7 +68,7 @@ def test_a_killed_worker_of_two_pmds_is_followed_by_one_that_goes_on(place, time
             t.kill()
         total = t.report()
         t.assert_each_kill_duplicates_a_burst_at_most(total)
-        figures.add(f"kill -9, two PMDs, one on the VMs' core, {kind}", t.outages(), aims.KILL, total)
+        figures.add_gaps(f"kill -9, two PMDs, one on the VMs' core, {kind}", t.outages(), halts, aims.KILL, total)
 
 
 def test_vms_that_connect_to_the_switch_stay_connected(place):
@@ -117,7 +117,7 @@ def test_a_worker_that_was_in_a_hurry_is_scheduled_like_any_other_afterwards(pla
 
 
 @pytest.mark.parametrize("kind, mode", [("split", "client"), ("packed", "client"), ("packed-two-queues", "server")])
-def test_a_worker_that_stands_by_takes_over(place, times, figures, kind, mode):
+def test_a_worker_that_stands_by_takes_over(place, times, figures, halts, kind, mode):
     kills = times(2, 50)
     soak = kills > 2
     with trial(place, kind, mode, SOAK_RATE if soak else RATE, recovery={"standby": True}) as t:
@@ -128,10 +128,11 @@ def test_a_worker_that_stands_by_takes_over(place, times, figures, kind, mode):
         total = t.report()
         t.assert_each_kill_duplicates_a_burst_at_most(total)
         assert "takes over" in t.switch.log()
-        figures.add(f"kill -9 with standby, {kind}, {mode}: nobody has the ports", t.without_a_worker(), aims.KILL_WITH_STANDBY, total)
-        figures.add("… as the VMs see it", t.outages(), aims.KILL_WITH_STANDBY)
+        figures.add_gaps(f"kill -9 with standby, {kind}, {mode}: nobody has the ports", t.without_a_worker(), halts, aims.KILL_WITH_STANDBY, total)
+        figures.add_gaps("… as the VMs see it", t.outages(), halts, aims.KILL_WITH_STANDBY)
+        figures.add_halts(halts, t.began)
         if soak:
-            figures.add(f"… the machine alone, {kind}, {mode}", t.outages_of_the_machine(), aims.KILL_WITH_STANDBY)
+            figures.add(f"… the machine alone, {kind}, {mode}", [gap.ms for gap in t.outages_of_the_machine()], aims.KILL_WITH_STANDBY)
 
 
 DETACH, SEIZE, INTERRUPT, LISTEN, WALL = 17, 0x4206, 0x4207, 0x4208, 0x40000000  # ptrace(2), waitpid(2)
@@ -255,7 +256,7 @@ def test_a_stopped_pmd_is_a_crash(place, times, figures):
             os.kill(pmd_of(pid), signal.SIGSTOP)
             t.switch.wait_other_worker(pid)
             t.wait_traffic()
-        figures.add("SIGSTOP of a PMD, until traffic goes on", t.outages(), aims.STOPPED_PMD, t.report())
+        figures.add("SIGSTOP of a PMD, until traffic goes on", [gap.ms for gap in t.outages()], aims.STOPPED_PMD, t.report())
         assert "has stood still for 1000 ms" in t.switch.log() and "stack of thread" in t.switch.log()
 
 
@@ -264,7 +265,7 @@ def pauses(t: Trial) -> list[float]:
     return [float(found) for found in re.findall(r"nobody had the VMs' ports for ([\d.]+) ms", t.switch.log())]
 
 
-def upgrade_again_and_again(place, figures, what: str, kind: str, times: int, rate: int, own_core: bool):
+def upgrade_again_and_again(place, figures, halts, what: str, kind: str, times: int, rate: int, own_core: bool):
     """What the VMs see is put beside what they see of the machine alone, as often and for as long, without an upgrade."""
     with trial(place, kind, rate=rate, own_core=own_core) as t:
         quiet = []
@@ -276,19 +277,20 @@ def upgrade_again_and_again(place, figures, what: str, kind: str, times: int, ra
         total = t.report()
         t.assert_nothing_lost(total, rate)
         figures.add(f"{what}: nobody has the ports", pauses(t), aims.UPGRADE, total)
-        figures.add(f"{what}: as the VMs see it", t.gaps(t.taken_up()), aims.UPGRADE)
-        figures.add(f"{what}: the machine alone, as they see it", t.gaps(quiet), {})
+        figures.add_gaps(f"{what}: as the VMs see it", t.gaps(t.taken_up()), halts, aims.UPGRADE)
+        figures.add_halts(halts, t.began)
+        figures.add(f"{what}: the machine alone, as they see it", [gap.ms for gap in t.gaps(quiet)], {})
 
 
 @pytest.mark.parametrize("kind, own_core", [("split", True), ("packed", True), ("split-two-queues", True), ("split", False)])
-def test_an_upgrade_loses_nothing(place, times, figures, kind, own_core):
+def test_an_upgrade_loses_nothing(place, times, figures, halts, kind, own_core):
     core = "a core of their own" if own_core else "the new worker's core"
-    upgrade_again_and_again(place, figures, f"upgrade, {kind}, VMs on {core}", kind, times(3, 50), times(RATE, SOAK_RATE), own_core)
+    upgrade_again_and_again(place, figures, halts, f"upgrade, {kind}, VMs on {core}", kind, times(3, 50), times(RATE, SOAK_RATE), own_core)
 
 
 @pytest.mark.parametrize("kind", ["split", "packed"])
-def test_an_upgrade_loses_nothing_at_a_rate_that_rings_hold_for_5_ms(place, times, figures, kind):
-    upgrade_again_and_again(place, figures, f"upgrade at 200,000 frames a second each, {kind}", kind, times(2, 50), 200_000, own_core=True)
+def test_an_upgrade_loses_nothing_at_a_rate_that_rings_hold_for_5_ms(place, times, figures, halts, kind):
+    upgrade_again_and_again(place, figures, halts, f"upgrade at 200,000 frames a second each, {kind}", kind, times(2, 50), 200_000, own_core=True)
 
 
 @pytest.mark.parametrize("how", ["kill", "upgrade"])

@@ -177,7 +177,7 @@ def test_it_goes_on_when_the_switch_comes_back_and_the_gap_tells_how_long_that_t
     outage = max(i["total"]["longest_gap_us"] for i in generator.events("interval"))
     assert outage == pytest.approx(total["longest_gap_us"], rel=0.001) and outage > 0
     assert 0 < total["longest_gap_at_s"] < report["duration_s"]
-    assert gaps.outage(generator.events("interval"), report["clock_s"] + total["longest_gap_at_s"]) == pytest.approx(outage / 1000)
+    assert gaps.outage(generator.events("interval"), report["clock_s"] + total["longest_gap_at_s"]).ms == pytest.approx(outage / 1000)
 
 
 def test_an_outage_is_a_gap_that_began_soon_after_what_made_it():
@@ -185,10 +185,10 @@ def test_an_outage_is_a_gap_that_began_soon_after_what_made_it():
         return {"clock_s": clock, "t_s": clock - 1000, "vms": [{"longest_gap_at_s": at - 1000, "longest_gap_us": ms * 1000} for at, ms in found]}
     intervals = [interval(1000.05, (1000.01, 30)), interval(1000.10, (1000.055, 4)), interval(1000.15, (1000.055, 80), (1000.12, 7)),
                  interval(1000.90, (1000.8, 90))]
-    assert gaps.outage(intervals, 1000.06) == 80, "the whole of it, not what of it was over in an interval; not what came later"
-    assert gaps.outage(intervals[3:], 1000.06 + gaps.WITHIN) == 90
-    assert gaps.outage(intervals[:3], 1000.04) == 80
-    assert gaps.outage(intervals[:1], 1000.04) == 30, "one of before, in the same interval"
+    assert gaps.outage(intervals, 1000.06).ms == 80, "the whole of it, not what of it was over in an interval; not what came later"
+    assert gaps.outage(intervals[3:], 1000.06 + gaps.WITHIN).ms == 90
+    assert gaps.outage(intervals[:3], 1000.04).ms == 80
+    assert gaps.outage(intervals[:1], 1000.04).ms == 30, "one of before, in the same interval"
 
 
 def test_a_search_reports_a_rate_that_it_has_verified(place):

@@ -9,7 +9,7 @@ import re
 import signal
 import time
 
-from gaps import outage
+from gaps import Gap, gaps_of, longest, outage
 from process import wait_until
 from switch import BINARY, Switch, vhost_port
 from vmgen import Vmgen
@@ -97,33 +97,33 @@ class Trial:
         assert self.worker()["pid"] != pid
         self.wait_traffic()
 
-    def outages(self) -> list[float]:
-        """For how many ms a VM received nothing, because of each kill."""
+    def outages(self) -> list[Gap]:
+        """When a VM received nothing, because of each kill."""
         return self._outages(self.began)
 
-    def outages_of_the_machine(self) -> list[float]:
+    def outages_of_the_machine(self) -> list[Gap]:
         """The same before all kills but the first, when what the one before had left to be done is done."""
         return self._outages([instant - 1.2 for instant in self.began[1:]])
 
-    def _outages(self, instants: list[float]) -> list[float]:
+    def _outages(self, instants: list[float]) -> list[Gap]:
         intervals = self.vms.events("interval")
         return [outage(intervals, instant) for instant in instants]
 
-    def gaps(self, instants: list[float]) -> list[float]:
-        """The longest time without a frame, in ms, that had to do with each."""
-        intervals = [(each["clock_s"], max(vm["longest_gap_us"] for vm in each["vms"]) / 1000) for each in self.vms.events("interval")]
-        return [max((gap for clock, gap in intervals if instant <= clock < instant + 2 * INTERVAL / 1000), default=0.0) for instant in instants]
+    def gaps(self, instants: list[float]) -> list[Gap]:
+        """The longest time without a frame that had to do with each."""
+        intervals = [(each["clock_s"], longest(gaps_of(each))) for each in self.vms.events("interval")]
+        return [longest([Gap(instant, 0.0), *(gap for clock, gap in intervals if instant <= clock < instant + 2 * INTERVAL / 1000)]) for instant in instants]
 
     def taken_up(self) -> list[float]:
         """When each worker but the first had the ports."""
         return self._when("info port 'vm0': taken up again")
 
-    def without_a_worker(self) -> list[float]:
-        """For how many ms nobody had the ports, after each kill: until the keeper says that somebody has, in whose log a
+    def without_a_worker(self) -> list[Gap]:
+        """When nobody had the ports, after each kill: until the keeper says that somebody has, in whose log a
         millisecond's fractions are cut off."""
         taken_up = self._when("info worker [0-9]+ has the VMs' ports")
         assert len(taken_up) == len(self.began), self.switch.log()
-        return [1000 * (end - begin) + 1 for begin, end in zip(self.began, taken_up)]
+        return [Gap(begin, 1000 * (end - begin) + 1) for begin, end in zip(self.began, taken_up)]
 
     def _when(self, what: str) -> list[float]:
         """It was logged."""
