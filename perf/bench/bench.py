@@ -12,7 +12,6 @@ import os
 import pathlib
 import signal
 import statistics
-import subprocess
 import sys
 import time
 
@@ -82,6 +81,7 @@ class Bench:
         self.rounds = asked.rounds
         # The short form is to be short: any distance will do.
         self.distance = 0.0 if asked.quick else machine.usual_core_distance(OTHER_CORE, PMD_CORE)
+        self.versions = machine.versions(asked.sluice)  # now: a commit may be made meanwhile
         self.runs: list[run.Run] = []
         self.further: list[figures.Row] = []
         self.samples = figures.Samples()
@@ -119,7 +119,7 @@ class Bench:
 
     def write(self) -> None:
         results = self.asked.results
-        report.write(results, self.asked.sluice, self.works, self.runs, self.further, self.samples, self.failures, time.monotonic() - BEGAN)
+        report.write(results, self.versions, self.works, self.runs, self.further, self.samples, self.failures, time.monotonic() - BEGAN)
         plot.ratios(results / "ratios.svg", self.works, self.runs)
         plot.flows(results / "flows.svg", self.works, self.runs)
         if self.percentiles:
@@ -147,8 +147,8 @@ class Bench:
     def _attempt(self, title: str, measure) -> None:
         try:
             say(f"{title}: {measure()}")
-        except (AssertionError, OSError, statistics.StatisticsError, subprocess.SubprocessError) as failure:
-            say(f"{title}: FAILED: {failure}")
+        except Exception as failure:  # whatever it is: the other figures of the hour are not to go with it
+            say(f"{title}: FAILED: {failure!r}")
             self.failures.append(title)
 
     def _capacity(self, work: str, kind: type[Contender]) -> float:

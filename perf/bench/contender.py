@@ -20,7 +20,7 @@ class Setting:
     """How a contender is to be set up, beside the work it does."""
     vms_listen: bool = False                 # the VMs make the sockets, and the switch connects
     pins: tuple[int, ...] = ()               # the core for each VM's queue; else all are PMD_CORE's
-    idle: str = "spin"                       # what a PMD without work does (Sluice alone)
+    idle_sleep_us: int = 0                   # for so long at most a PMD without work sleeps; 0: it looks again at once
     idle_timeout: int = 10                   # seconds until a flow without packets goes
     standby: bool = False                    # another worker stands by (Sluice alone)
 

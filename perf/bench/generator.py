@@ -30,7 +30,8 @@ class Generator:
         """`listen`: the VMs make the sockets; `more`: further words of vmgen's command line; `warm_up`: seconds more than the work's."""
         vms = [f"--vm=path={socket}" for socket in sockets]
         ring = ["--packed"] if work.packed else []
-        self._command = [self.binary, *([] if listen else ["--client"]), f"--warm-up={0.4 + work.warm_up + warm_up}", f"--duration={seconds}", "--json=-",
+        self._warm_up = 0.4 + work.warm_up + warm_up
+        self._command = [self.binary, *([] if listen else ["--client"]), f"--warm-up={self._warm_up}", f"--duration={seconds}", "--json=-",
                          *vms, *ring, *work.traffic, *more]
         self._directory = directory
 
@@ -43,7 +44,7 @@ class Generator:
 
     def wait_until_measured(self) -> None:
         """Links are up, flows are warm: what is sent from here on is counted."""
-        self._event("start", 60)
+        self._event("start", 60 + self._warm_up)
 
     def report(self) -> Traffic:
         """Waits for the end."""

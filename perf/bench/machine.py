@@ -45,12 +45,12 @@ def cpu() -> str:
 
 
 def commit(binary: pathlib.Path) -> str:
-    """Of the checkout that `binary` was built in; says so if its files differ."""
+    """Of the checkout that `binary` was built in; says so if its files differ, but for results and text."""
     def git(*words: str) -> str:
         return _output("git", "-c", "safe.directory=*", "-C", binary.resolve().parent, *words)
     try:
         root = git("rev-parse", "--show-toplevel")
-        changed = _output("git", "-c", "safe.directory=*", "-C", root, "status", "--porcelain", "--untracked-files=no", "--", "flowtable", "ports", "datapath", "control")
+        changed = _output("git", "-c", "safe.directory=*", "-C", root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!perf/results", ":!*.md")
         return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
     except subprocess.CalledProcessError:
         return "unknown"

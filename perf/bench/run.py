@@ -100,16 +100,16 @@ def in_stretches(contender: Contender, seconds: float) -> tuple[list[Stretch], i
         return stretches, contender.flows(), generator.report()
 
 
-def traffic_at_distance(kind: type[Contender], work: Work, distance: float, seconds: float, *more: str) -> tuple[Reading, Traffic]:
+def traffic_at_distance(kind: type[Contender], work: Work, distance: float, seconds: float, *more: str) -> tuple[Reading, Traffic, bool]:
     """As traffic(), which no look holds up, with the cores at `distance` before it and behind it; if they never are in some tries,
-    the last one. 0: at any."""
+    the last one, and false. 0: at any."""
     for _ in range(2 * TRIES):
         looks = _looks_around(distance)
         with contest(kind, work) as contender:
             found = traffic(contender, seconds, *more)
         if all_at(distance, looks + _looks_around(distance)):
-            break
-    return found
+            return *found, True
+    return *found, False
 
 
 def _looks_around(distance: float) -> list[float]:
@@ -127,6 +127,7 @@ def verify(kind: type[Contender], work: Work) -> str:
     with contest(kind, work, setting=Setting(vms_listen=work.vms_listen, idle_timeout=work.idle_timeout)) as contender:
         total = traffic(contender, 0.5, "--verify=full")[1].report["total"]
     _check(kind, work, total)
+    assert total["foreign"] == 0, f"{kind.name}, {work.name}: {total['foreign']} frames came that no VM had sent"
     return f"{total['received']} frames"
 
 

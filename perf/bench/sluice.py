@@ -27,9 +27,10 @@ class Sluice(Contender):
             ports.append({"name": "device", "type": "ring"})
             rules += ["priority=1,in_port=vm1,actions=output:device", "priority=1,in_port=device,actions=output:vm1"]
         pins = [{"port": f"vm{i + 1}", "queue": 0, "core": core} for i, core in enumerate(setting.pins)]
+        idle = f"sleep up to {setting.idle_sleep_us} us" if setting.idle_sleep_us else "spin"
         file = self.directory / "sluice.yaml"
         file.write_text("\n".join([
-            f"pmd: {{cores: {json.dumps(setting.cores)}, idle: {setting.idle}, pin: {json.dumps(pins)}}}",
+            f"pmd: {{cores: {json.dumps(setting.cores)}, idle: {idle}, pin: {json.dumps(pins)}}}",
             # Between VMs no buffer is used; devices have theirs in hugepages, as OVS has all.
             f"memory: {{hugepages: {json.dumps(work.has_device)}}}",
             f"flows: {{limit: {self.FLOW_LIMIT}, idle_timeout: {setting.idle_timeout} s}}",

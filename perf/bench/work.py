@@ -88,7 +88,7 @@ WORKS = (
     Work("flows-100k", "2 × 100,000", 0.10, flows=100_000, rules=READS_ADDRESSES, ovs=MASKED, warm_up=3, ovs_warm_up=7),
     Work("flows-100k-limit", "… with OVS's flow-limit as it is by default", flows=100_000, rules=READS_ADDRESSES, ovs=f"{MASKED}; flow-limit as it is",
          ovs_flow_limit=False, testpmd=False, warm_up=3, quick=False),
-    Work("flows-500k", "2 × 500,000", own_target=2.0, flows=500_000, rules=READS_ADDRESSES, ovs=MASKED, warm_up=8, ovs_warm_up=37, quick=False),
+    Work("flows-500k", "2 × 500,000", own_target=2.0, flows=500_000, rules=READS_ADDRESSES, ovs=MASKED, warm_up=8, ovs_warm_up=62, quick=False),
     Work("flows-1k-tries", "64 B, 2 × 1,000 flows, the rules on /32", 0.45, flows=1_000, rules=HOST_RULES, ovs=f"{MASKED}, emc-insert-inv-prob=10",
          ovs_config=QUICK_EMC, testpmd=False, quick=False),
     Work("flows-10k-tries", "2 × 10,000, the rules on /32", 0.40, flows=10_000, rules=HOST_RULES, ovs=MASKED, testpmd=False, warm_up=1, quick=False),
