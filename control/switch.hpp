@@ -18,6 +18,7 @@
 #include "ports/drop_reason.hpp"
 #include "ports/event_loop.hpp"
 #include "ports/port.hpp"
+#include "ports/unique_fd.hpp"
 
 namespace sluice::control {
 
@@ -104,6 +105,9 @@ class Switch {
   /// While another worker has the ports, now and then: follows what has become of guests since, so that none of them
   /// has to wait for it in take_up().
   void prepare_again();
+  /// The same, of what list_flows() of that worker gave, once: its flows need no packet to be decided, but for those
+  /// that cannot be without one.
+  void adopt_flows(ports::UniqueFd list);
   /// Takes up the guests' ports, with all that the worker before us has learnt, counted and been told, and starts to
   /// work. After an error, here and below, there is nothing to do but to destroy the switch; after one in here the
   /// worker before us can go on (KeeperLink::works()).
@@ -113,6 +117,8 @@ class Switch {
   /// What guests do not wait for: the ports that are devices, and what is looked after from time to time. Without
   /// `all`, what cannot be had is no error: it is looked for again, and its port has no link until it is found.
   [[nodiscard]] Expected<void> open_devices(bool all);
+  /// Writes down the flows that there are, for another worker that is to take over; nothing if that cannot be done.
+  void list_flows(const Then<ports::UniqueFd>& then);
   /// For another worker to open them; guests are served meanwhile. The event loop must not run until unpark().
   void close_devices();
   /// Stops between two bursts, with no packet left in here: what guests send from now on waits in their rings. After

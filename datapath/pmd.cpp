@@ -163,6 +163,16 @@ tl::expected<std::unique_ptr<Pmd>, int> Pmd::create(const PmdOptions& options) {
 
 bool Pmd::run_once(std::uint64_t now_ns) { return state_->run_once(now_ns); }
 
+const FlowEntry* Pmd::adopt(const FlowKey& masked_key, const flowtable::Decision& decision) {
+  flowtable::FlowTable& table = state_->table;
+  if (table.find(masked_key) != nullptr) return nullptr;
+  FlowEntry* const entry = table.insert(masked_key, table.hash_of(masked_key));
+  if (entry != nullptr) entry->decision = &decision;
+  return entry;
+}
+
+void Pmd::forget_flows() { state_->table.clear(); }
+
 std::unique_ptr<const PortView> Pmd::publish_ports(std::unique_ptr<const PortView> view) {
   // seq_cst: before the loop counter's token is taken, see grace.hpp.
   return std::unique_ptr<const PortView>(state_->ports.exchange(view.release(), std::memory_order_seq_cst));

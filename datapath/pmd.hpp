@@ -63,6 +63,13 @@ class Pmd {
   /// epoch. Returns whether anything was done.
   bool run_once(std::uint64_t now_ns);
 
+  /// Before the first loop, for whoever makes the PMD ready: a flow that is there when its first packet comes.
+  /// `decision` outlives the entry. Null if there is one of this key, or no room for it.
+  [[nodiscard]] const flowtable::FlowEntry* adopt(const flowtable::FlowKey& masked_key,
+                                                  const flowtable::Decision& decision);
+  /// Before the first loop too: all flows are gone.
+  void forget_flows();
+
   /// Publishes a view and returns the one before, to be freed when loop() has passed.
   [[nodiscard]] std::unique_ptr<const PortView> publish_ports(std::unique_ptr<const PortView> view);
   [[nodiscard]] const MaskView* publish_masks(const MaskView* view);

@@ -84,6 +84,14 @@ void FlowTable::erase(FlowEntry& entry) {
   size_.set(size_.get() - 1);
 }
 
+void FlowTable::clear() {
+  bucket_memory_.give_back();
+  entry_memory_.give_back();
+  size_.set(0);
+  free_ = kNoEntry;
+  never_used_ = 0;
+}
+
 void FlowTable::take_up(std::size_t first, std::size_t count) const {
   if (first >= capacity_) return;
   entry_memory_.take_up(first * sizeof(FlowEntry), std::min(count, capacity_ - first) * sizeof(FlowEntry));

@@ -45,6 +45,8 @@ class FlowTable {
   /// Adds an entry for a key that is not there, its decision null and nothing counted of it. Null if the table is full.
   [[nodiscard]] FlowEntry* insert(const FlowKey& masked_key, std::uint64_t key_hash);
   void erase(FlowEntry& entry);
+  /// The table is as it was when it was created: no entry is there any more, nor its counters.
+  void clear();
 
   /// The entry of an id that lives, for any thread: the array never moves.
   [[nodiscard]] FlowEntry& entry(EntryId id) const { return view_.entries[id]; }

@@ -48,4 +48,6 @@ void Mapping::take_up(std::size_t offset, std::size_t bytes) const {
   (void)madvise(data_ + offset, bytes, MADV_POPULATE_WRITE);  // Linux 5.14 and later
 }
 
+void Mapping::give_back() const { (void)madvise(data_, bytes_, MADV_DONTNEED); }
+
 }  // namespace sluice::flowtable

@@ -25,6 +25,9 @@ class Mapping {
   /// thread, whatever others write there meanwhile. A wish: what the kernel does not give now it gives at the touch.
   void take_up(std::size_t offset, std::size_t bytes) const;
 
+  /// All of it is as it was when it was created: zero, and not taken up.
+  void give_back() const;
+
   static constexpr std::size_t kHugePage = std::size_t{2} << 20U;
 
  private:

@@ -98,10 +98,14 @@ Expected<void> Worker::run() {
       switch_->prepare_again();
       continue;
     }
-    const auto command = link_.receive();
+    auto command = link_.receive();
     if (!command && command.error() == Nothing::yet) continue;
     if (!command || command->saying == Saying::stop) return {};
     if (command->saying == Saying::leave) ::_exit(kDone);
+    if (command->saying == Saying::adopt_flows) {
+      switch_->adopt_flows(std::move(command->file));
+      link_.report(Saying::flows_adopted);
+    }
     if (command->saying != Saying::go) continue;
     another_waits = command->index != 0;
     break;
@@ -152,7 +156,8 @@ void Worker::obey() {
     if (command) {
       on_command(*command);
     } else {
-      if (command.error() == Nothing::ever) loop_.stop();
+      // The keeper is dead, and we are about to be: whoever finds what it held goes on with it, connections and rings.
+      if (command.error() == Nothing::ever) ::_exit(kFailed);
       return;
     }
   }
@@ -165,6 +170,11 @@ void Worker::on_command(const Command& command) {
     switch_->abandon_others();
     link_.let_go_of_inherited();
   }
+  if (command.saying == Saying::list_flows) {
+    switch_->list_flows([this, asked = command.index](const ports::UniqueFd& list) {
+      link_.report_file(Saying::flows_listed, asked, list);
+    });
+  }
   if (command.saying == Saying::hand_over) {
     hands_over_ = true;
     loop_.stop();
@@ -172,7 +182,7 @@ void Worker::on_command(const Command& command) {
 }
 
 /// Parks and waits; whether it is to go on as if nothing had been. Nothing of the event loop runs meanwhile, so that
-/// what front ends and clients send waits for whoever goes on.
+/// what front ends send waits for whoever goes on. Clients' connections end with this worker, if it does.
 bool Worker::go_on_after_hand_over() {
   switch_->close_devices();
   link_.report(Saying::parking);
@@ -239,7 +249,8 @@ int run(const WorkerOptions& options) {
   drop_anchor(ports::UniqueFd(kWorkerLifelineFd), ordinary);
   if (options.protocol != kKeeperProtocol) {
     return refuse(link_fd.get(), fmt::format("the keeper that runs speaks version {} of the keeper's protocol, this "
-                                             "program version {}: stop the switch, then start this one",
+                                             "program version {}: restart the switch; under systemd, `systemctl "
+                                             "restart` replaces the keeper too, and VMs stay connected",
                                              options.protocol, kKeeperProtocol));
   }
   auto shared = SharedMemory::map(state.get());

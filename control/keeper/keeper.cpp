@@ -51,6 +51,7 @@ ports::UniqueFd ending_signals() {
 Keeper::Keeper(Options options, ServiceManager& manager, ports::UniqueFd state, SharedMemory shared, Keepsakes found)
     : manager_(manager),
       options_(std::move(options)),
+      installed_(options_.binary.path),
       version_{std::move(options_.binary), std::move(options_.text)},
       state_(std::move(state)),
       shared_(std::move(shared)),
@@ -242,8 +243,16 @@ void Keeper::handle(Worker& worker, Received& received) {
     case Saying::wants_upgrade:
       if (active) begin_upgrade(received);
       return;
+    case Saying::flows_listed:
+      if (active) flows_listed(received);
+      return;
+    case Saying::flows_adopted:
+      if (role_ == Other::candidate && &worker == other_.get()) flows_adopted();
+      return;
     case Saying::go:
     case Saying::alone:
+    case Saying::list_flows:
+    case Saying::adopt_flows:
     case Saying::hand_over:
     case Saying::resume:
     case Saying::leave:

@@ -139,6 +139,8 @@ class Keeper {
   // An upgrade (keeper_upgrade.cpp).
   void begin_upgrade(const Received& request);
   void candidate_ready();
+  void flows_listed(const Received& answer);
+  void flows_adopted();
   void parking();
   void handed_over();
   void upgrade_has_taken_up();
@@ -153,7 +155,8 @@ class Keeper {
   ServiceManager& manager_;
   const ServiceManager::Retries retries_{manager_, loop_};
   Options options_;
-  Version version_;  ///< what a worker that dies is followed by
+  const std::string installed_;  ///< the path of the program that the switch was started with
+  Version version_;              ///< what a worker that dies is followed by
   ports::UniqueFd state_;
   SharedMemory shared_;
   Keepsakes kept_;
@@ -178,6 +181,8 @@ class Keeper {
   std::optional<Version> next_;    ///< of the candidate
   Clock::time_point pause_begin_;  ///< when the old one served guests no more
   Clock::duration pause_{};        ///< from then until the new one did
+  std::uint32_t listing_ = 0;      ///< how often a worker was asked for its flows
+  bool lists_flows_ = false;       ///< the active one has yet to answer that
   Standstill proof_{1};
   unsigned proofs_ = 0;  ///< at so many looks in a row the new one had moved
   ports::EventLoop::TimerId stage_timer_ = 0;

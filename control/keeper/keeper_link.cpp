@@ -152,7 +152,8 @@ tl::expected<void, Nothing> KeeperLink::hear(bool wait) {
   if (inherited_.apply(*received)) return {};
   alone_ = received->message.saying == Saying::alone || (alone_ && received->message.saying != Saying::go);
   if (received->message.saying != Saying::alone) {
-    commands_.push_back({received->message.saying, std::move(received->text), received->message.index});
+    commands_.push_back(
+        {received->message.saying, std::move(received->text), received->message.index, std::move(received->fd)});
   }
   return {};
 }

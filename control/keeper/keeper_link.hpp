@@ -64,6 +64,7 @@ class KeeperLink {
     Saying saying;  ///< one that the keeper commands
     std::string text;
     std::uint32_t index = 0;
+    ports::UniqueFd file{};
   };
   /// Learns what the keeper has said so far; commands wait for receive() and wait().
   void catch_up();
@@ -81,6 +82,9 @@ class KeeperLink {
   [[nodiscard]] tl::expected<Command, Nothing> wait() { return next(true); }
   void report(Saying saying, std::string_view text = {}, std::uint32_t index = 0) {
     send(Message{.saying = saying, .index = index}, text);
+  }
+  void report_file(Saying saying, std::uint32_t index, const ports::UniqueFd& file) {
+    send(Message{.saying = saying, .index = index}, {}, file.get());
   }
 
   /// Of the switch, not of a port. Like those of an Estate.

@@ -2,8 +2,9 @@
 // of a burst; the new one takes up the ports. Until it does, the old one can go on as if nothing had been; after that
 // it ends if it is told to, and another of its version follows.
 //
-//   preparing   the candidate is started with the new program and the configuration read anew
-//   closing     it is ready: the active one is told to hand over, and closes its devices
+//   preparing   the candidate is started with the new program and the configuration read anew; when it is ready, the
+//               active one writes its flows down, and the candidate has them in its tables
+//   closing     then the active one is told to hand over, and closes its devices
 //   parking     then it parks
 //   taking up   the active one is parked: the candidate is told to go, takes up guests' ports, and then opens devices
 //   proving     the candidate is running, and is the active one; the old one waits, parked, until that has been seen
@@ -37,7 +38,7 @@ void Keeper::begin_upgrade(const Received& request) {
   if (stopping_ || stage_ != Stage::none || !active_->why.empty()) {
     return command(*active_, Saying::upgraded, "another upgrade is under way, or the switch is about to end");
   }
-  auto binary = Binary::open(request.text.empty() ? version_.binary.path : request.text);
+  auto binary = Binary::open(request.text.empty() ? installed_ : request.text);
   if (!binary) return command(*active_, Saying::upgraded, binary.error().message);
   auto text = read_config_text_anew(options_.config);
   if (!text) return command(*active_, Saying::upgraded, text.error().message);
@@ -65,6 +66,19 @@ void Keeper::begin_upgrade(const Received& request) {
 }
 
 void Keeper::candidate_ready() {
+  if (stage_ != Stage::preparing || stopping_) return;
+  lists_flows_ = true;
+  tell(*active_, {.saying = Saying::list_flows, .index = ++listing_});
+}
+
+/// Without a list, flows begin with their next packets.
+void Keeper::flows_listed(const Received& answer) {
+  if (answer.message.index != listing_ || !std::exchange(lists_flows_, false) || stopping_) return;
+  if (!answer.fd) return flows_adopted();
+  tell(*other_, {.saying = Saying::adopt_flows}, {}, answer.fd.get());
+}
+
+void Keeper::flows_adopted() {
   if (stage_ != Stage::preparing) return;
   stage_ = Stage::closing;
   arm(stage_timer_, kDevicePatience, &Keeper::overdue);
@@ -98,10 +112,14 @@ void Keeper::upgrade_has_taken_up() {
 
 /// A step has taken too long.
 void Keeper::overdue() {
+  if (stopping_) return;
   switch (stage_) {
     case Stage::none:
     case Stage::proving: return;
-    case Stage::preparing: other_->why = "it was not ready in time"; return other_->process.signal(SIGKILL);
+    case Stage::preparing:
+      if (std::exchange(lists_flows_, false)) return flows_adopted();  // without them
+      other_->why = "it was not ready in time";
+      return other_->process.signal(SIGKILL);
     case Stage::closing:
     case Stage::parking:
       // The one that is to go hangs. The candidate follows it, as after a crash.
@@ -151,6 +169,7 @@ void Keeper::upgrade_failed(const std::string& why) {
 
 void Keeper::end_stage() {
   stage_ = Stage::none;
+  lists_flows_ = false;
   loop_.cancel(std::exchange(stage_timer_, 0));
 }
 

@@ -20,8 +20,12 @@ bool Keepsakes::apply(Received& received) {
     case Saying::parking:
     case Saying::handed_over:
     case Saying::wants_upgrade:
+    case Saying::flows_listed:
+    case Saying::flows_adopted:
     case Saying::go:
     case Saying::alone:
+    case Saying::list_flows:
+    case Saying::adopt_flows:
     case Saying::hand_over:
     case Saying::resume:
     case Saying::leave:

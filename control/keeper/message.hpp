@@ -17,7 +17,7 @@
 
 namespace sluice::control {
 
-inline constexpr std::uint32_t kKeeperProtocol = 6;
+inline constexpr std::uint32_t kKeeperProtocol = 7;
 
 /// What a kept descriptor is. The first are those of ports::vhost::Heirloom, in its order, of a port's slot.
 enum class Kept : std::uint8_t {
@@ -48,15 +48,19 @@ enum class Saying : std::uint8_t {
   parking,        ///< told to hand over, it has closed devices, and serves guests no more from now on
   handed_over,    ///< its PMDs are parked at a burst's end
   wants_upgrade,  ///< text: what UpgradeRequest says
+  flows_listed,   ///< told to, it has; index: as it was told; the list, or nothing if there is none
+  flows_adopted,  ///< told to, it has
   // The keeper commands.
-  alone,      ///< nothing is left of workers that have died: what they had is free. To be said anew after go
-  go,         ///< take up the ports, and those that are devices when alone; index 1: another waits, who goes on if not
-  hand_over,  ///< park, report, and wait for resume or leave
-  resume,     ///< the other has not come up: go on
-  leave,      ///< the other has: end, and touch nothing
-  stop,       ///< end in order; nobody comes after
-  upgraded,   ///< text: empty, or why not
-  proven,     ///< to one that is running: nobody of another version follows, who would need what this one does not
+  alone,       ///< nothing is left of workers that have died: what they had is free. To be said anew after go
+  go,          ///< take up the ports, and those that are devices when alone; index 1: another waits, who goes on if not
+  list_flows,  ///< write down which there are; index: any number
+  adopt_flows,  ///< what the one that has the ports gave, before go
+  hand_over,    ///< park, report, and wait for resume or leave
+  resume,       ///< the other has not come up: go on
+  leave,        ///< the other has: end, and touch nothing
+  stop,         ///< end in order; nobody comes after
+  upgraded,     ///< text: empty, or why not
+  proven,       ///< to one that is running: nobody of another version follows, who would need what this one does not
 };
 
 struct Message {
@@ -67,6 +71,9 @@ struct Message {
   std::uint32_t index = 0;
 };
 static_assert(sizeof(Message) == 12 && std::is_trivially_copyable_v<Message>);
+/// The service manager hands them to a keeper that may be of another version: who changes this, or the numbers of Kept,
+/// raises SharedState::kLayout.
+static_assert(static_cast<int>(Saying::keep) == 1 && static_cast<int>(Kept::control_socket) == 64);
 
 struct Received {
   Message message;

@@ -39,12 +39,25 @@ Fdb::Fdb(const Options& options, FdbStore store)
       entries_(16, Hash{options.hash_secret}),
       unwanted_(0, entries_.hash_function()) {}
 
+bool Fdb::aged(const FdbStore::Found& entry, std::uint64_t now_ns) const {
+  return options_.ageing_ns != 0 && entry.seen_ns + options_.ageing_ns <= now_ns;
+}
+
+void Fdb::preview(std::uint64_t now_ns, const Wanted& wanted) {
+  previewed_ = true;
+  for (const auto& entry : store_.take_up()) {
+    if (entries_.size() >= options_.limit) break;
+    if (aged(entry, now_ns) || !wanted(entry.key, entry.port) || entries_.contains(entry.key)) continue;
+    insert(entry.key, entry.port, std::min(entry.seen_ns, now_ns), FdbStore::kNowhere);
+  }
+}
+
 void Fdb::take_up(std::uint64_t now_ns, const Wanted& wanted) {
+  if (std::exchange(previewed_, false)) flush();
   auto found = store_.take_up();
   std::erase_if(found, [&](FdbStore::Found& entry) {
     entry.seen_ns = std::min(entry.seen_ns, now_ns);
-    const bool aged = options_.ageing_ns != 0 && entry.seen_ns + options_.ageing_ns <= now_ns;
-    if (!aged && wanted(entry.key, entry.port)) return false;
+    if (!aged(entry, now_ns) && wanted(entry.key, entry.port)) return false;
     set_aside(entry);
     return true;
   });

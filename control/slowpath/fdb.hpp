@@ -45,6 +45,8 @@ class Fdb {
   /// worker that may want them, until forget_unwanted().
   using Wanted = std::function<bool(FdbKey, flowtable::PortId)>;
   void take_up(std::uint64_t now_ns, const Wanted& wanted);
+  /// Before that, while that worker may still write: what lookup() is to say until then. Nothing is to be learnt.
+  void preview(std::uint64_t now_ns, const Wanted& wanted);
   void forget_unwanted();
 
   [[nodiscard]] std::optional<flowtable::PortId> lookup(FdbKey key) const;
@@ -92,6 +94,7 @@ class Fdb {
   };
   using ByAge = std::set<std::pair<Heard, FdbKey>>;
 
+  [[nodiscard]] bool aged(const FdbStore::Found& entry, std::uint64_t now_ns) const;
   void set_aside(const FdbStore::Found& entry);
   void insert(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns, FdbStore::Index record);
   void move(FdbKey key, Place& place, flowtable::PortId port, std::uint64_t now_ns);
@@ -109,6 +112,7 @@ class Fdb {
   std::set<std::pair<std::size_t, flowtable::PortId>> by_count_;  ///< ports that have entries
   std::vector<FdbKey> changes_;
   std::uint64_t order_ = 0;
+  bool previewed_ = false;  ///< and not yet taken up: no entry has a record
 };
 
 }  // namespace sluice::control

@@ -11,9 +11,6 @@ constexpr unsigned kPortShift = 48;
 constexpr unsigned kTickShift = 16;
 constexpr std::uint64_t kTickMask = (std::uint64_t{1} << kPortShift) - 1;
 
-/// There is no record: of a store without memory.
-constexpr FdbStore::Index kNowhere = ~FdbStore::Index{0};
-
 }  // namespace
 
 std::vector<FdbStore::Found> FdbStore::take_up() {

@@ -55,7 +55,11 @@ class FdbStore {
   FdbStore() = default;
   FdbStore(FdbMemory& memory, const FdbClock& clock) : memory_(&memory), clock_(clock) {}
 
-  /// What a worker before us has noted; once, before anything else, and when no other worker writes.
+  /// There is no record: of a store without memory, and of what is written down nowhere.
+  static constexpr Index kNowhere = ~Index{0};
+
+  /// What a worker before us has noted, before anything else. It may be asked for earlier, while that worker still
+  /// writes: what is found then is as good as true, and nothing may be noted.
   [[nodiscard]] std::vector<Found> take_up();
 
   [[nodiscard]] Index add(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns);

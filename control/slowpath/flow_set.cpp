@@ -45,6 +45,16 @@ void FlowSet::install(FlowRef flow, const FlowKey& key, std::uint64_t now_ns) {
   send(flow, Command::Kind::install, &node.slot);
 }
 
+bool FlowSet::adopt(std::size_t pmd, const FlowKey& masked_key, std::uint64_t seen_ns) {
+  const auto id = decision_of_known_source(inputs_of(masked_key));
+  if (id == kNoDecision) return false;
+  DecisionNode& node = decisions_.node(id);
+  const flowtable::FlowEntry* const entry = pmds_[pmd].adopt(masked_key, node.slot);
+  if (entry != nullptr) records_.add(flow_ref(pmd, entry->id), id, node, rules_, seen_ns);
+  if (node.flows == 0) decisions_.retire(id);
+  return entry != nullptr;
+}
+
 void FlowSet::inject(PortId port, std::span<const std::uint8_t> bytes) {
   if (pmds_.front().pool == nullptr || outboxes_.front().backlog() >= kInjectedAtATime) return;
   std::vector<std::uint8_t> head(bytes.begin(), bytes.end());
@@ -106,15 +116,17 @@ void FlowSet::drop(FlowRef flow, std::uint64_t now_ns) {
   if (node.flows == 0 && !node.doomed) decisions_.retire(id);
 }
 
+/// What the mask leaves out, no rule and no port reads, but for what the class says by itself.
+DecisionInputs FlowSet::inputs_of(const FlowKey& masked_key) const {
+  const auto packet_class = static_cast<flowtable::PacketClass>(masked_key.packet_class);
+  return pipeline_.inputs(flowtable::merged(masked_key, class_facts(packet_class).value));
+}
+
 void FlowSet::recheck(FlowRef flow, std::uint64_t now_ns) {
   const auto id = records_.record(flow).decision;
   DecisionNode& node = decisions_.node(id);
   if (node.doomed) return;
-  const FlowKey& key = records_.entry(flow).key;
-  // What the mask leaves out, no rule and no port reads, but for what the class says by itself.
-  const FlowKey packet =
-      flowtable::merged(key, class_facts(static_cast<flowtable::PacketClass>(key.packet_class)).value);
-  const auto inputs = pipeline_.inputs(packet);
+  const auto inputs = inputs_of(records_.entry(flow).key);
   if (inputs == node.inputs && !node.superseded) return;
   const auto next = decision_of_known_source(inputs);
   if (next == kNoDecision) {

@@ -24,6 +24,9 @@ class FlowSet {
   void begin_round(bool in_place) { in_place_ = in_place; }
   /// Decides a new flow, learns its source, and answers its upcall.
   void install(FlowRef flow, const flowtable::FlowKey& key, std::uint64_t now_ns);
+  /// Has a flow in the table before a packet of it comes: of a source that is known, since nothing is learnt. Before
+  /// the PMD's first loop. `seen_ns`: its last packet. False if it cannot be.
+  bool adopt(std::size_t pmd, const flowtable::FlowKey& masked_key, std::uint64_t seen_ns);
   /// Answers an upcall without a flow.
   void answer(FlowRef flow, datapath::Command::Kind kind);
   /// Has a flow erased. Its counts go to its rule, and its source is as old in the FDB as its last packet.
@@ -67,6 +70,8 @@ class FlowSet {
 
  private:
   [[nodiscard]] DecisionId decision_for(const DecisionInputs& inputs, flowtable::PortId port, std::uint64_t now_ns);
+  /// What is read of packets of a flow.
+  [[nodiscard]] DecisionInputs inputs_of(const flowtable::FlowKey& masked_key) const;
   /// Of a flow without a packet at hand, which teaches nothing: kNoDecision if its source is not known on the in-port.
   [[nodiscard]] DecisionId decision_of_known_source(const DecisionInputs& inputs);
   bool learn(const Outcome& outcome, flowtable::PortId port, std::uint64_t now_ns);

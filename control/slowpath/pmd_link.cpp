@@ -6,12 +6,14 @@
 namespace sluice::control {
 
 PmdLink link_to(datapath::Pmd& pmd) {
-  return {&pmd.upcalls(),
-          &pmd.commands(),
-          &pmd.table(),
-          &pmd.loop(),
-          [&pmd](const datapath::MaskView* view) { return pmd.publish_masks(view); },
-          pmd.pool()};
+  return {
+      &pmd.upcalls(),
+      &pmd.commands(),
+      &pmd.table(),
+      &pmd.loop(),
+      [&pmd](const datapath::MaskView* view) { return pmd.publish_masks(view); },
+      pmd.pool(),
+      [&pmd](const flowtable::FlowKey& key, const flowtable::Decision& decision) { return pmd.adopt(key, decision); }};
 }
 
 bool Outbox::flush() {

@@ -22,6 +22,8 @@ struct PmdLink {
   /// Publishes masks; returns those before.
   std::function<const datapath::MaskView*(const datapath::MaskView*)> publish_masks;
   rte_mempool* pool = nullptr;  ///< what frames to be injected are made in; null: none are
+  /// Pmd::adopt().
+  std::function<const flowtable::FlowEntry*(const flowtable::FlowKey&, const flowtable::Decision&)> adopt;
 };
 
 /// `pmd` outlives the link.

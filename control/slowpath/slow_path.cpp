@@ -15,6 +15,8 @@ constexpr std::size_t kUpcallsARound = 512;
 constexpr std::size_t kSettledARound = 4096;
 constexpr std::size_t kRecheckedARound = 8192;
 constexpr std::size_t kAgedARound = 256;
+/// Places that are gone over at a time: a part of a millisecond.
+constexpr std::size_t kListedAtOnce = 4096;
 
 constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
 
@@ -42,13 +44,58 @@ SlowPath::~SlowPath() {
 }
 
 void SlowPath::take_up_fdb(std::uint64_t now_ns) {
-  fdb_.take_up(now_ns, [this](FdbKey key, flowtable::PortId id) {
-    const auto* port = ports_.find(id);
-    return port != nullptr && carries(port->vlan, vlan_of(key));
-  });
+  fdb_.take_up(now_ns, [this](FdbKey key, flowtable::PortId id) { return wants(key, id); });
   flows_.fdb_changed();
   now_ns_ = now_ns;
   started_ = true;
+}
+
+bool SlowPath::wants(FdbKey key, flowtable::PortId id) const {
+  const auto* port = ports_.find(id);
+  return port != nullptr && carries(port->vlan, vlan_of(key));
+}
+
+bool SlowPath::list_flows(FlowListing& listing) const {
+  if (!listing.pass) {
+    listing.pass.emplace(flows_.records(), pmds_.size());
+    listing.pass->start();
+  }
+  listing.pass->go_on(kListedAtOnce, [&](FlowRef flow) {
+    const auto& records = flows_.records();
+    listing.list.add_flow({pmd_of(flow), records.entry(flow).key, records.idle_ns(flow, now_ns_)});
+  });
+  if (listing.pass->left() != 0) return true;
+  for (const auto port : ports_.ids()) {
+    for (std::size_t i = 0; i < flowtable::kPacketClasses; ++i) {
+      const auto packet_class = static_cast<flowtable::PacketClass>(i);
+      listing.list.add_mask(port, packet_class, masks_.mask(port, packet_class));
+    }
+  }
+  return false;
+}
+
+std::size_t SlowPath::adopt_flows(FlowListReader& list, std::uint64_t now_ns) {
+  fdb_.preview(now_ns, [this](FdbKey key, flowtable::PortId id) { return wants(key, id); });
+  flows_.fdb_changed();
+  publish_masks();
+  std::size_t adopted = 0;
+  for (auto flows = list.next(); !flows.empty(); flows = list.next()) {
+    for (const auto& [flow, mask] : flows) adopted += adopt(flow, *mask, now_ns) ? 1 : 0;
+  }
+  return adopted;
+}
+
+bool SlowPath::adopt(const ListedFlow& flow, const flowtable::FlowKey& mask_before, std::uint64_t now_ns) {
+  if (flow.pmd >= pmds_.size() || ports_.find(flow.key.in_port) == nullptr) return false;
+  if (flow.key.packet_class >= flowtable::kPacketClasses) return false;
+  if (flows_.records().count(flow.pmd) >= sweep_.allowed(flow.pmd)) return false;
+  const auto& [mask, generation] =
+      masks_.mask(flow.key.in_port, static_cast<flowtable::PacketClass>(flow.key.packet_class));
+  // More is read of such packets now than is known of this one.
+  if (flowtable::merged(mask, mask_before) != mask_before) return false;
+  auto masked = flowtable::masked(flow.key, mask);
+  masked.mask_generation = generation;
+  return flows_.adopt(flow.pmd, masked, now_ns - std::min(flow.idle_ns, now_ns));
 }
 
 bool SlowPath::run_once(std::uint64_t now_ns) {

@@ -19,7 +19,9 @@
 #include "control/rules/port_names.hpp"
 #include "control/slowpath/departures.hpp"
 #include "control/slowpath/fdb.hpp"
+#include "control/slowpath/flow_list.hpp"
 #include "control/slowpath/flow_set.hpp"
+#include "control/slowpath/flow_walk.hpp"
 #include "control/slowpath/mask_book.hpp"
 #include "control/slowpath/pipeline.hpp"
 #include "control/slowpath/recheck.hpp"
@@ -54,6 +56,12 @@ struct RuleSnapshot {
   std::uint64_t bytes;
 };
 
+/// How far the flows are written down.
+struct FlowListing {
+  FlowListWriter list;
+  std::optional<FlowPass> pass{};
+};
+
 class SlowPath {
  public:
   /// The PMDs outlive the slow path or have stopped for good before it ends. Publishes (empty) masks to them at once.
@@ -66,6 +74,15 @@ class SlowPath {
   /// After set_port() of all ports, once, when that worker writes no more.
   void take_up_fdb(std::uint64_t now_ns);
   void forget_unwanted_of_fdb() { fdb_.forget_unwanted(); }
+
+  /// Writes some more of the flows down for the slow path of a worker that is to take over; false if those were the
+  /// last.
+  [[nodiscard]] bool list_flows(FlowListing& listing) const;
+  /// Flows that the worker before us has are in the tables before their packets come, decided by what is in force here
+  /// and by what that worker has learnt so far; but not those that take a packet to decide. Before the PMDs' first
+  /// loop, once, after set_port() of all ports and before take_up_fdb(), which puts right what has changed by then. How
+  /// many.
+  std::size_t adopt_flows(FlowListReader& list, std::uint64_t now_ns);
 
   /// A round of bounded work. `now_ns` is the PMDs' clock and never goes back. False if there was nothing to do.
   bool run_once(std::uint64_t now_ns);
@@ -119,6 +136,9 @@ class SlowPath {
   [[nodiscard]] const Pipeline& pipeline() const { return pipeline_; }
 
  private:
+  [[nodiscard]] bool adopt(const ListedFlow& flow, const flowtable::FlowKey& mask_before, std::uint64_t now_ns);
+  /// Of an address that a worker before us has learnt.
+  [[nodiscard]] bool wants(FdbKey key, flowtable::PortId port) const;
   bool publish_masks();
   bool age_fdb(std::uint64_t now_ns);
   bool take_upcalls();

@@ -64,6 +64,7 @@ struct Switch::Impl {
   void ask_for_forgotten_ids();
   void collect_pools();
   void release_id(flowtable::PortId id);
+  void list_more(const std::shared_ptr<FlowListing>& listing, const Then<ports::UniqueFd>& then);
   [[nodiscard]] bool some_wait() const;
   void drain() const;
 

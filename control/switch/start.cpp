@@ -106,6 +106,9 @@ Expected<void> Switch::Impl::prepare_slow_path() {
   std::vector<PmdLink> links;
   for (const PmdSet::Member& member : pmds.members()) links.push_back(link_to(*member.pmd));
   prepared.reset();  // before the PMDs are given the next one's masks
+  for (const PmdSet::Member& member : pmds.members()) {
+    if (member.pmd->table().size() != 0) member.pmd->forget_flows();  // decided by what was in force before
+  }
   prepared = std::make_unique<SlowPath>(SlowPathOptions{.bridge = config.bridge,
                                                         .flows = config.flows,
                                                         .hash_secret = random_secret<std::uint64_t>(),

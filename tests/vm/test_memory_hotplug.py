@@ -3,21 +3,22 @@
 import contextlib
 import os
 import pathlib
+import signal
 
 import pytest
 
 import hugepages
+import vmgen
 from guest import Guest, Nic
 from guest_pair import ADDRESSES, MACS
 from process import wait_until
 from qmp import Qmp
 from switch import Switch, vhost_port
-from testpmd import HUGEPAGES, TestpmdVm, VirtioUser
+from trial import RATE, Trial, two_vms, vhost_ports
 
 pytestmark = pytest.mark.timeout(300)
 
 DIMM = 128 << 20  # the kernel's block of memory: what it takes in or gives back at a time
-VICTIMS = ("02:00:00:00:01:00", "02:00:00:00:01:01")
 
 
 class Hotplug:
@@ -50,32 +51,33 @@ class Hotplug:
 
 
 def regions(switch) -> int:
-    """Of vm1's memory, as the switch sees it."""
-    return int(switch.ports()["vm1"]["details"]["memory"].split(" in ")[1].split()[0])
+    """Of guest 1's memory, as the switch sees it."""
+    return int(switch.ports()["guest1"]["details"]["memory"].split(" in ")[1].split()[0])
 
 
 @contextlib.contextmanager
 def world(place, online: str):
-    """Guest 1, whose memory grows and shrinks, guest 2, which pings it all the time, and two VMs that have nothing to do with it."""
-    victims = [VirtioUser(place / f"v{i + 1}.sock", mac) for i, mac in enumerate(VICTIMS)]
-    ports = [vhost_port(f"vm{i}", place / f"vm{i}.sock", vlan={"access": 10}) for i in (1, 2)]
-    ports += [vhost_port(f"v{i + 1}", victim.path, vlan={"access": 20}) for i, victim in enumerate(victims)]
+    """Guest 1, whose memory grows and shrinks, guest 2, which pings it all the time, and two VMs that have nothing to do
+    with it and check each frame."""
+    config = vhost_ports(place)
+    for other in config["ports"]:
+        other["vlan"] = {"access": 20}
+    config["ports"] += [vhost_port(f"guest{i}", place / f"guest{i}.sock", vlan={"access": 10}) for i in (1, 2)]
     monitor = place / "monitor.sock"
     with contextlib.ExitStack() as stack:
-        switch = stack.enter_context(Switch(place, {"ports": ports}))
-        stack.enter_context(hugepages.reserved(HUGEPAGES))
-        vm = stack.enter_context(TestpmdVm(place, victims))
-        one = stack.enter_context(Guest(place, "guest1", Nic(place / "vm1.sock", MACS[0]), kernel_arguments=f"memhp_default_state={online}",
+        switch = stack.enter_context(Switch(place, config))
+        stack.enter_context(hugepages.reserved(vmgen.HUGEPAGES))
+        others = stack.enter_context(two_vms(place, place))
+        one = stack.enter_context(Guest(place, "guest1", Nic(place / "guest1.sock", MACS[0]), kernel_arguments=f"memhp_default_state={online}",
                                         arguments=("-m", "slots=32,maxmem=8G", "-qmp", f"unix:{monitor},server=on,wait=off")))
-        two = stack.enter_context(Guest(place, "guest2", Nic(place / "vm2.sock", MACS[1])))
+        two = stack.enter_context(Guest(place, "guest2", Nic(place / "guest2.sock", MACS[1])))
         qmp = stack.enter_context(Qmp(monitor))
         switch.wait_ready()
-        vm.wait_ready()
-        switch.wait_link("v1", "v2")
-        vm.start("mac", first=1)
+        others.wait_sending()
+        traffic = Trial(switch, others, queues=1)
         for guest, address in zip((one, two), ADDRESSES):
             guest.wait_booted(f"{address}/24")
-        switch.wait_link("vm1", "vm2")
+        switch.wait_link("guest1", "guest2")
         assert two.pings(ADDRESSES[0]) == 3
         # A guest that does not get on for seconds does not answer ARP requests in time either: whom one knows, one does not ask.
         for guest, address, mac in ((two, ADDRESSES[0], MACS[0]), (one, ADDRESSES[1], MACS[1])):
@@ -86,8 +88,12 @@ def world(place, online: str):
         assert_pinged(two)
         answered = heard(two)
         assert answered == set(range(len(answered))), f"pings were not answered: {sorted(set(range(max(answered))) - answered)}"
-        vm.wait_for_traffic()
-        lost = {where: count - before.get(where, 0) for where, count in switch.drops().items() if count != before.get(where)}
+        traffic.wait_traffic()
+        others.signal(signal.SIGTERM)
+        total = others.wait_report()["total"]
+        assert total["corrupted"] == total["reordered"] == 0, total
+        traffic.assert_nothing_lost(total, RATE)
+        lost = {where: count - before.get(where, 0) for where, count in switch.drops().items() if where[0].startswith("guest") and count != before.get(where)}
         assert not lost, f"frames were lost: {lost}"
 
 

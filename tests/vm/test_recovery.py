@@ -21,7 +21,7 @@ import hugepages
 import vmgen
 from process import wait_until
 from switch import BINARY, Switch, pmd_of, wait_standby
-from trial import FLOWS, KINDS, RATE, SOAK_RATE, Trial, queues_of, two_vms, vhost_ports, wait_between_kills
+from trial import FLOWS, FRAMES, KINDS, RATE, SOAK_RATE, Trial, queues_of, two_vms, vhost_ports, wait_between_kills
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -309,6 +309,19 @@ def test_a_flow_stays_with_the_queue_that_it_comes_on(place, how):
             t.kill() if how == "kill" else t.upgrade()
             assert flows_by_queue(t) == before
         t.report()
+
+
+def test_after_an_upgrade_no_packet_of_a_flow_that_was_there_waits_for_a_decision(place):
+    with trial(place) as t:
+        for _ in range(2):
+            t.wait_traffic()
+            flows = t.worker()["flows"]
+            assert flows >= 2 * FLOWS
+            t.upgrade()
+            (pmd,) = t.switch.rpc("pmds")["pmds"]
+            assert pmd["hits"] > FRAMES and pmd["misses"] == 0 and t.worker()["flows"] == flows
+        assert re.search(rf"info {flows} of the {flows} flows of the worker before are here", t.switch.log())
+        t.assert_nothing_lost(t.report(), RATE)
 
 
 def test_an_upgrade_reads_the_configuration_anew(place):

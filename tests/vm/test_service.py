@@ -135,6 +135,38 @@ def test_a_restart_with_a_configuration_that_this_machine_cannot_have_goes_on_wi
         t.report()
 
 
+# The program itself, to which the state that it is given by systemd is one of another version.
+OTHER_STATE = """
+import os, sys
+names = os.environ["LISTEN_FDNAMES"].split(":") if "LISTEN_FDNAMES" in os.environ else []
+assert "state" in names, names
+state = 3 + names.index("state")
+(version,) = os.pread(state, 1, 8)
+os.pwrite(state, bytes([version + 1]), 8)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_a_restart_to_a_program_that_keeps_its_state_in_another_way_begins_anew(systemd, mode):
+    with trial(systemd, mode=mode) as t:
+        service = t.switch
+        (systemd.root / "root/other.py").write_text(OTHER_STATE)
+        start = re.search("^ExecStart=(.*)$", (systemd.root / "etc/systemd/system/sluice.service").read_text(), re.MULTILINE)[1]
+        drop_in = systemd.root / "etc/systemd/system/sluice.service.d"
+        drop_in.mkdir()
+        (drop_in / "other.conf").write_text(f"[Service]\nExecStart=\nExecStart=/usr/bin/python3 /root/other.py {start}\n")
+        service.ctl("daemon-reload")
+        service.ctl("restart", "sluice")
+        assert "what the service manager has kept is let go: the state" in service.log(), service.log()
+        assert service.property("NRestarts") == "0", service.log()
+        if mode == "client":  # the VMs' sockets are there, and connected to anew
+            t.wait_traffic()
+            assert service.log().count("front end connected") == 4
+        else:
+            assert {port["state"] for port in ports_of(service).values()} == {"listening"}, "for VMs that connect again"
+
+
 @pytest.mark.parametrize("kind, mode", [("split", "server"), ("packed", "client"), ("split-two-queues", "client")])
 def test_a_killed_keeper_is_followed_by_one_that_finds_all_that_it_held(systemd, kind, mode):
     with trial(systemd, kind, mode) as t:

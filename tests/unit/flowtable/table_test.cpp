@@ -215,6 +215,24 @@ TEST(Table, moved_table_keeps_its_flows_where_they_are) {
   EXPECT_EQ(assigned.capacity(), 100U);
 }
 
+TEST(Table, a_table_that_is_cleared_is_as_it_was_when_it_was_new) {
+  constexpr std::uint32_t kFlows = 1000;
+  FlowTable table = make(kFlows);
+  for (unsigned round = 0; round < 2; ++round) {
+    for (std::uint32_t n = 0; n < kFlows; ++n) {
+      FlowEntry* const entry = add(table, key_of(n));
+      ASSERT_NE(entry, nullptr);
+      EXPECT_EQ(entry->id, n);
+      EXPECT_EQ(entry->packets.get(), 0U);
+      entry->packets.add(7);
+    }
+    table.erase(*table.find(key_of(3)));
+    table.clear();
+    EXPECT_EQ(table.size(), 0U);
+    for (std::uint32_t n = 0; n < kFlows; ++n) EXPECT_EQ(table.find(key_of(n)), nullptr);
+  }
+}
+
 TEST(Table, capacity_out_of_range_is_an_error) {
   EXPECT_EQ(FlowTable::create(0, kSecret).error(), EINVAL);
   EXPECT_EQ(FlowTable::create(FlowTable::kMaxCapacity + 1, kSecret).error(), EINVAL);

@@ -9,8 +9,8 @@ import sys
 import threading
 import time
 
-(KEEP, FORGET, FORGET_SLOT, READY, WANTS_ALONE, TAKEN_UP, RUNNING, REFUSED, PARKING, HANDED_OVER, WANTS_UPGRADE,
- ALONE, GO, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED, PROVEN) = range(1, 20)
+(KEEP, FORGET, FORGET_SLOT, READY, WANTS_ALONE, TAKEN_UP, RUNNING, REFUSED, PARKING, HANDED_OVER, WANTS_UPGRADE, FLOWS_LISTED, FLOWS_ADOPTED,
+ ALONE, GO, LIST_FLOWS, ADOPT_FLOWS, HAND_OVER, RESUME, LEAVE, STOP, UPGRADED, PROVEN) = range(1, 24)
 NO_SLOT = 0xFFFFFFFF
 CONNECTION, KICK, CONTROL_SOCKET = 1, 4, 64
 TAKEOVERS, HEARTBEATS, HEARTBEAT_BYTES, PMDS, LINE = 24, 64, 64 + 64 * 128, 64, 64
@@ -19,6 +19,7 @@ link = socket.socket(fileno=3)
 shared = mmap.mmap(4, HEARTBEATS + 2 * HEARTBEAT_BYTES)
 mine = HEARTBEATS + int(sys.argv[sys.argv.index("--heartbeat") + 1]) * HEARTBEAT_BYTES
 kept = {}
+flows = None  # what it lists of them: a descriptor
 alone = threading.Event()
 gone = threading.Event()  # when it has been told to go
 proven = threading.Event()
@@ -47,11 +48,26 @@ def hear():
             alone.set()
         elif saying == PROVEN:
             proven.set()
+        elif saying == LIST_FLOWS:
+            list_flows(index)
+        elif saying == ADOPT_FLOWS:
+            note("adopts", os.pread(fds[0], 100, 0).decode())
+            adopt()
         else:
             if saying == GO:
                 alone.clear()
                 gone.set()
             return saying, packet[12:].decode()
+
+
+def list_flows(index):
+    """What it is asked for; a script may do otherwise."""
+    say(FLOWS_LISTED, index=index, fd=flows)
+
+
+def adopt():
+    """The flows of the worker before; a script may do otherwise."""
+    say(FLOWS_ADOPTED)
 
 
 def listen():

@@ -42,6 +42,66 @@ settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()
         assert keeper.ends() == 0 and " error " not in keeper.log()
 
 
+# It has flows to tell of.
+LISTS = """
+import fake_worker
+fake_worker.flows = os.memfd_create("flows")
+os.pwrite(fake_worker.flows, b"these flows", 0)
+"""
+
+
+def test_the_flows_of_the_old_one_are_told_to_the_new_one_before_it_is_to_go(tmp_path):
+    with upgraded(tmp_path, WAITS + """
+note("goes"); settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()
+""", asks=LISTS + ASKS) as keeper:
+        keeper.waits_for("worker upgraded: well\nworker leaves")
+        assert re.search("worker adopts these flows\nworker goes", keeper.log())
+
+
+def test_one_that_hangs_over_flows_is_not_waited_for(tmp_path):
+    with upgraded(tmp_path, "import fake_worker; fake_worker.adopt = lambda: time.sleep(1000)\n" + WAITS, asks=LISTS + ASKS) as keeper:
+        keeper.waits_for("worker upgraded: it was not ready in time\n")
+        assert "leaves" not in keeper.log()
+
+
+def test_one_that_dies_over_flows_leaves_the_old_one_where_it_is(tmp_path):
+    with upgraded(tmp_path, "import fake_worker; fake_worker.adopt = lambda: os._exit(6)\n" + WAITS, asks=LISTS + ASKS) as keeper:
+        keeper.waits_for("worker upgraded: it ended with exit code 6\n")
+        assert "leaves" not in keeper.log()
+
+
+@pytest.mark.parametrize("answers", ["", "say(FLOWS_LISTED, index=index - 1, fd=flows)"], ids=["not", "a question of before"])
+def test_an_old_one_that_does_not_list_its_flows_is_not_waited_for(tmp_path, answers):
+    with upgraded(tmp_path, WAITS + """
+settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()
+""", asks=f"import fake_worker; fake_worker.list_flows = lambda index: {answers or None}\n" + ASKS) as keeper:
+        keeper.waits_for("worker upgraded: well\nworker leaves")
+        assert "adopts" not in keeper.log()
+
+
+def test_a_stop_while_flows_are_told_is_a_stop(tmp_path):
+    with upgraded(tmp_path, "import fake_worker; fake_worker.adopt = lambda: time.sleep(1000)\n" + WAITS, asks=LISTS + ASKS) as keeper:
+        keeper.waits_for("worker adopts these flows")
+        assert keeper.ends() == 0
+
+
+def test_without_another_path_an_upgrade_is_to_the_program_that_the_switch_was_started_with(tmp_path):
+    with upgraded(tmp_path, WAITS + """
+settings(); beat(1); say(RUNNING)
+threading.Thread(target=beat, daemon=True).start()
+note("other version runs")
+threading.Thread(target=lambda: proven.wait() and say(WANTS_UPGRADE, "", index=20000), daemon=True).start()
+until_told_to_end()
+""", asks=WAITS + """
+settings(); beat(1); say(RUNNING)
+threading.Thread(target=beat, daemon=True).start()
+note("first version runs")
+if before() == 0: say(WANTS_UPGRADE, sys.argv[-1] + ".next", index=20000)
+until_told_to_end()
+""") as keeper:
+        keeper.waits_for(r"first version runs\n(.*\n)*.*other version runs\n(.*\n)*.*first version runs\n(.*\n)*.*upgraded: well")
+
+
 def test_a_new_one_is_told_when_it_has_proven_to_live_and_not_before(tmp_path):
     with upgraded(tmp_path, WAITS + """
 listen(); settings(hang_timeout_ms=30000); beat(1); say(RUNNING)

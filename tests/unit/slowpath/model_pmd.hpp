@@ -19,8 +19,14 @@ class ModelPmd {
         commands_(ring_size) {}
 
   PmdLink link() {
-    return {&upcalls_, &commands_, &table_, &loop_,
-            [this](const datapath::MaskView* view) { return std::exchange(masks_, view); }};
+    return {
+        &upcalls_,
+        &commands_,
+        &table_,
+        &loop_,
+        [this](const datapath::MaskView* view) { return std::exchange(masks_, view); },
+        nullptr,
+        [this](const flowtable::FlowKey& key, const flowtable::Decision& decision) { return adopt(key, decision); }};
   }
 
   [[nodiscard]] flowtable::FlowKey masked(const flowtable::FlowKey& key) const {
@@ -50,6 +56,13 @@ class ModelPmd {
     full.mask_generation = wanted.mask_generation;
     waiting_[entry->id].push_back(key);
     upcalls_.push({full, entry->id, 64, now_ns});
+  }
+
+  const flowtable::FlowEntry* adopt(const flowtable::FlowKey& masked_key, const flowtable::Decision& decision) {
+    if (table_.find(masked_key) != nullptr) return nullptr;
+    auto* entry = table_.insert(masked_key, table_.hash_of(masked_key));
+    if (entry != nullptr) entry->decision = &decision;
+    return entry;
   }
 
   /// Carries out at most `most` commands.

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -10,10 +11,13 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "control/keeper/keeper_link.hpp"
 #include "control/slowpath/fdb_store.hpp"
+#include "control/slowpath/flow_list.hpp"
 #include "control/switch.hpp"
+#include "control/switch/run_time_changes.hpp"
 #include "datapath/clock.hpp"
 #include "tests/unit/config/read_config.hpp"
 #include "tests/unit/temporary_directory.hpp"
@@ -21,6 +25,7 @@
 namespace sluice::control {
 namespace {
 
+using flowtable::PortId;
 using namespace std::chrono_literals;
 
 constexpr auto kPatience = 30s;
@@ -121,6 +126,72 @@ TEST(Start, lets_the_worker_before_it_go_on_if_it_cannot_follow_what_was_changed
     ASSERT_FALSE(taken);
     EXPECT_NE(taken.error().message.find("there is no room for it"), std::string::npos) << taken.error().message;
     EXPECT_EQ(worker.link.shared().takeovers, 0U);
+  });
+}
+
+/// From the first port to the second, of addresses that the worker before has learnt there.
+ports::UniqueFd one_flow(FdbMemory& fdb) {
+  FdbStore before(fdb, {datapath::tsc_at, datapath::ns_at});
+  for (PortId port = 0; port < 2; ++port) {
+    EXPECT_EQ(before.add(FdbKey{0x020000000001U + port}, port, datapath::now_ns()), port);
+  }
+  flowtable::FlowKey key{};
+  key.packet_class = static_cast<std::uint8_t>(flowtable::PacketClass::other);
+  key.dl_src = {{2, 0, 0, 0, 0, 1}};
+  key.dl_dst = {{2, 0, 0, 0, 0, 2}};
+  key.mask_generation = 7;
+  flowtable::FlowKey all;
+  std::memset(&all, 0xff, sizeof all);
+  auto list = FlowListWriter::create();
+  list->add_flow({0, key, 0});
+  list->add_mask(0, flowtable::PacketClass::other, {all, 7});
+  return list->finish();
+}
+
+constexpr std::string_view kTwoPorts =
+    "{pmd: {cores: [0], idle: sleep up to 1 ms}, ports: [{name: a, type: 'null', no_rx: true}, {name: b, type: 'null', "
+    "no_rx: true}]}";
+
+std::vector<std::string> flows_of(Started& worker) {
+  std::optional<std::vector<std::string>> actions;
+  worker.whole().flows(10, [&](const auto& found) {
+    actions.emplace();
+    for (const FlowReport& flow : found.first) actions->push_back(flow.actions);
+  });
+  EXPECT_TRUE(worker.eventually([&] { return actions.has_value(); }));
+  return actions.value_or(std::vector<std::string>());
+}
+
+TEST(Start, has_the_flows_of_the_worker_before_it) {
+  in_its_own_process([] {
+    Started worker(kTwoPorts);
+    ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
+    worker.whole().adopt_flows(one_flow(worker.link.shared().fdb));
+    ASSERT_TRUE(worker.begins());
+    EXPECT_EQ(flows_of(worker), std::vector<std::string>{"output:b"});
+  });
+}
+
+TEST(Start, has_no_flow_that_was_decided_by_what_has_been_changed_since) {
+  in_its_own_process([] {
+    Started worker(kTwoPorts);
+    ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
+    worker.whole().adopt_flows(one_flow(worker.link.shared().fdb));
+    RunTimeChanges meanwhile(worker.link.shared().changes);
+    ASSERT_TRUE(meanwhile.note(Change::Kind::rule, "priority=5,in_port=a", {}, "priority=5,in_port=a actions=drop"));
+    ASSERT_TRUE(worker.begins());
+    EXPECT_EQ(flows_of(worker), std::vector<std::string>{});
+    EXPECT_EQ(worker.whole().pmds().at(0).flows, 0U);
+  });
+}
+
+TEST(Start, goes_on_without_flows_if_their_list_is_none) {
+  in_its_own_process([] {
+    Started worker(kTwoPorts);
+    ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
+    worker.whole().adopt_flows({});
+    ASSERT_TRUE(worker.begins());
+    EXPECT_EQ(flows_of(worker), std::vector<std::string>{});
   });
 }
 
