@@ -100,13 +100,12 @@ Expected<FlowListReader> FlowListReader::open(UniqueFd file) {
   const auto bytes = [&] { return sizeof head + head.flows * sizeof(Flow) + head.masks * sizeof(Mask); };
   if (head.flows > kMostFlows || ::fstat(file.get(), &status) != 0 ||
       static_cast<std::uint64_t>(status.st_size) != bytes()) {
-    return tl::unexpected(Error{fmt::format("a list of {} flows and {} masks is not {} bytes long", head.flows,
-                                            head.masks, status.st_size)});
+    return tl::unexpected(Error{
+        fmt::format("a list of {} flows and {} masks is not {} bytes long", head.flows, head.masks, status.st_size)});
   }
   FlowListReader reader(std::move(file), head.flows);
   std::vector<Mask> masks(head.masks);
-  if (!read_at(reader.file_.get(), sizeof head + head.flows * sizeof(Flow),
-               std::as_writable_bytes(std::span(masks)))) {
+  if (!read_at(reader.file_.get(), sizeof head + head.flows * sizeof(Flow), std::as_writable_bytes(std::span(masks)))) {
     return tl::unexpected(Error{fmt::format("the list of flows cannot be read: {}", std::strerror(errno))});
   }
   for (const Mask& mask : masks) {

@@ -51,7 +51,7 @@ def hear():
         elif saying == LIST_FLOWS:
             list_flows(index)
         elif saying == ADOPT_FLOWS:
-            note("adopts", os.pread(fds[0], 100, 0).decode())
+            note("adopts", os.pread(fds[0], 100, 0))
             adopt()
         else:
             if saying == GO:

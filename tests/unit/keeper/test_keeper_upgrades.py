@@ -55,7 +55,7 @@ def test_the_flows_of_the_old_one_are_told_to_the_new_one_before_it_is_to_go(tmp
 note("goes"); settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()
 """, asks=LISTS + ASKS) as keeper:
         keeper.waits_for("worker upgraded: well\nworker leaves")
-        assert re.search("worker adopts these flows\nworker goes", keeper.log())
+        assert re.search("worker adopts b'these flows'\nworker goes", keeper.log())
 
 
 def test_one_that_hangs_over_flows_is_not_waited_for(tmp_path):
@@ -81,7 +81,7 @@ settings(); beat(1); say(RUNNING); beat(50); until_told_to_end()
 
 def test_a_stop_while_flows_are_told_is_a_stop(tmp_path):
     with upgraded(tmp_path, "import fake_worker; fake_worker.adopt = lambda: time.sleep(1000)\n" + WAITS, asks=LISTS + ASKS) as keeper:
-        keeper.waits_for("worker adopts these flows")
+        keeper.waits_for("worker adopts b'these flows'")
         assert keeper.ends() == 0
 
 

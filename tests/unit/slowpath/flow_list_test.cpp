@@ -44,8 +44,8 @@ class FlowListTest : public ::testing::Test {
     return options;
   }
   static std::string flow(unsigned from, unsigned to, unsigned address) {
-    return "in_port=p" + std::to_string(from) + ",dl_src=" + mac(from) + ",dl_dst=" + mac(to) +
-           ",ip,nw_dst=10.0." + std::to_string(address / 256) + "." + std::to_string(address % 256);
+    return "in_port=p" + std::to_string(from) + ",dl_src=" + mac(from) + ",dl_dst=" + mac(to) + ",ip,nw_dst=10.0." +
+           std::to_string(address / 256) + "." + std::to_string(address % 256);
   }
   std::size_t hand_over() {
     auto list = FlowListReader::open(listed(before));
@@ -64,7 +64,8 @@ class FlowListTest : public ::testing::Test {
 };
 
 TEST_F(FlowListTest, flows_are_there_before_their_packets_and_nothing_comes_up) {
-  for (World* world : {&before, &next}) world->slow->add_rule(world->parsed("priority=10,ip,nw_dst=10.0.0.7,actions=drop"));
+  for (World* world : {&before, &next})
+    world->slow->add_rule(world->parsed("priority=10,ip,nw_dst=10.0.0.7,actions=drop"));
   before.settle();
   before.send(flow(1, 0, 0));
   for (unsigned i = 0; i < 100; ++i) before.send(flow(0, 1, i));
@@ -101,7 +102,9 @@ TEST_F(FlowListTest, what_an_address_has_become_by_the_time_of_the_take_over_cou
 TEST_F(FlowListTest, nothing_is_noted_for_the_worker_that_still_works) {
   before.send(flow(1, 0, 0));
   before.send(flow(0, 1, 1));
-  const auto all = [&] { return std::vector<std::byte>(bytes_of(*memory, 4096).begin(), bytes_of(*memory, 4096).end()); };
+  const auto all = [&] {
+    return std::vector<std::byte>(bytes_of(*memory, 4096).begin(), bytes_of(*memory, 4096).end());
+  };
   const auto then = all();
   EXPECT_EQ(hand_over(), 2U);
   next.settle();
