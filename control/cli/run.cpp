@@ -1,6 +1,7 @@
 // `sluice run`: the keeper, in the foreground, which starts the switch itself as another process (worker.cpp).
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -81,6 +82,8 @@ Expected<Legacy> legacy(ServiceManager& manager, ServiceManager::Found found) {
     if (shared) return Legacy{std::move(found.state), std::move(*shared), std::move(found.kept)};
     spdlog::warn("what the service manager has kept is let go: {}", shared.error().message);
     manager.forget_all(found.kept);
+    // The service manager may have them for a moment longer: what nobody goes on with is closed for whoever is there.
+    for (const auto& [place, fd] : found.kept.all()) ::shutdown(fd.get(), SHUT_RDWR);  // no socket: no harm
   }
   auto state = SharedMemory::create();
   if (!state) return tl::unexpected(state.error());

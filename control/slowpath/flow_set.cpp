@@ -51,6 +51,8 @@ bool FlowSet::adopt(std::size_t pmd, const FlowKey& masked_key, std::uint64_t se
   DecisionNode& node = decisions_.node(id);
   const flowtable::FlowEntry* const entry = pmds_[pmd].adopt(masked_key, node.slot);
   if (entry != nullptr) records_.add(flow_ref(pmd, entry->id), id, node, rules_, seen_ns);
+  // The FDB knows as well as it has to when its sources were heard.
+  node.refreshed_ns = std::max(node.refreshed_ns, seen_ns);
   if (node.flows == 0) decisions_.retire(id);
   return entry != nullptr;
 }

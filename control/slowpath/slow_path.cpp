@@ -55,14 +55,14 @@ bool SlowPath::wants(FdbKey key, flowtable::PortId id) const {
   return port != nullptr && carries(port->vlan, vlan_of(key));
 }
 
-bool SlowPath::list_flows(FlowListing& listing) const {
+bool SlowPath::list_flows(FlowListing& listing, std::uint64_t now_ns) const {
   if (!listing.pass) {
     listing.pass.emplace(flows_.records(), pmds_.size());
     listing.pass->start();
   }
   listing.pass->go_on(kListedAtOnce, [&](FlowRef flow) {
     const auto& records = flows_.records();
-    listing.list.add_flow({pmd_of(flow), records.entry(flow).key, records.idle_ns(flow, now_ns_)});
+    listing.list.add_flow({pmd_of(flow), records.entry(flow).key, records.idle_ns(flow, now_ns)});
   });
   if (listing.pass->left() != 0) return true;
   for (const auto port : ports_.ids()) {

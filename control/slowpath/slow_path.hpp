@@ -75,9 +75,9 @@ class SlowPath {
   void take_up_fdb(std::uint64_t now_ns);
   void forget_unwanted_of_fdb() { fdb_.forget_unwanted(); }
 
-  /// Writes some more of the flows down for the slow path of a worker that is to take over; false if those were the
-  /// last.
-  [[nodiscard]] bool list_flows(FlowListing& listing) const;
+  /// Writes some more of the flows down for the slow path of a worker that is to take over, as idle as they are at
+  /// `now_ns`; false if those were the last.
+  [[nodiscard]] bool list_flows(FlowListing& listing, std::uint64_t now_ns) const;
   /// Flows that the worker before us has are in the tables before their packets come, decided by what is in force here
   /// and by what that worker has learnt so far; but not those that take a packet to decide. Before the PMDs' first
   /// loop, once, after set_port() of all ports and before take_up_fdb(), which puts right what has changed by then. How

@@ -19,7 +19,7 @@ void Switch::list_flows(const Then<ports::UniqueFd>& then) {
 
 /// Little by little: packets that wait for decisions meanwhile do so for a part of a millisecond.
 void Switch::Impl::list_more(const std::shared_ptr<FlowListing>& listing, const Then<ports::UniqueFd>& then) {
-  ask<bool>([listing](const SlowPath& slow) { return slow.list_flows(*listing); },
+  ask<bool>([listing](const SlowPath& slow) { return slow.list_flows(*listing, datapath::now_ns()); },
             [this, listing, then](bool more) { more ? list_more(listing, then) : then(listing->list.finish()); });
 }
 

@@ -155,7 +155,7 @@ def test_a_restart_to_a_program_that_keeps_its_state_in_another_way_begins_anew(
         start = re.search("^ExecStart=(.*)$", (systemd.root / "etc/systemd/system/sluice.service").read_text(), re.MULTILINE)[1]
         drop_in = systemd.root / "etc/systemd/system/sluice.service.d"
         drop_in.mkdir()
-        (drop_in / "other.conf").write_text(f"[Service]\nExecStart=\nExecStart=/usr/bin/python3 /root/other.py {start}\n")
+        (drop_in / "other.conf").write_text(f"[Service]\nExecStart=\nExecStart=/bin/python3 /root/other.py {start}\n")
         service.ctl("daemon-reload")
         service.ctl("restart", "sluice")
         assert "what the service manager has kept is let go: the state" in service.log(), service.log()

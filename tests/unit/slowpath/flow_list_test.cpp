@@ -24,7 +24,7 @@ using sluice::test::Shared;
 
 UniqueFd listed(const World& world) {
   FlowListing listing{std::move(*FlowListWriter::create())};
-  while (world.slow->list_flows(listing)) continue;
+  while (world.slow->list_flows(listing, world.now)) continue;
   return listing.list.finish();
 }
 
