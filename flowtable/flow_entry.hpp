@@ -48,7 +48,7 @@ struct alignas(64) FlowEntry {
   Counter packets;
   Counter bytes;              ///< of frames, without FCS
   Counter used_ns;            ///< the PMD's clock at the last hit
-  std::uint32_t hash = 0;     ///< of the key; spreads flows over a port's Tx queues too
+  std::uint32_t hash = 0;     ///< see hash.hpp; spreads flows over a port's Tx queues too
   std::uint32_t pending = 0;  ///< the PMD's own: the queue of frames that wait for the decision; 0 at insert
   EntryId id = kNoEntry;
   EntryId next = kNoEntry;           ///< the table's own: of a list that the entry is in, free or chained

@@ -27,7 +27,9 @@ struct alignas(64) HashKey {
   explicit HashKey(const HashSecret& secret);
 };
 
-/// Keyed hash of the 64 bytes of a key, by the instructions picked at start: the one of FlowTable::lookup.
+/// Keyed hash of the 64 bytes of a key but for mask_generation, which says when a mask was made and nothing of the
+/// packet: what is spread over a receiver's queues by it stays where it is when another worker counts masks anew. By
+/// the instructions picked at start: the one of FlowTable::lookup.
 [[nodiscard]] std::uint64_t hash(const FlowKey& key, const HashSecret& secret);
 
 }  // namespace sluice::flowtable

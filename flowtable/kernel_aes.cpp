@@ -37,7 +37,9 @@ SLUICE_TARGET inline __m128i secret(const std::uint64_t* words) {
   return _mm_load_si128(reinterpret_cast<const __m128i*>(words));
 }
 
-SLUICE_TARGET inline std::uint64_t hash_of(const Wide& key, const HashKey& hash_key) {
+SLUICE_TARGET inline std::uint64_t hash_of(Wide key, const HashKey& hash_key) {
+  constexpr int kGeneration = 1 << 7;  // of the words of the last part
+  key.parts[3] = _mm_blend_epi16(key.parts[3], _mm_setzero_si128(), kGeneration);
   const std::uint64_t* rounds = hash_key.rounds.data();
   __m128i joined = _mm_setzero_si128();
   for (std::size_t i = 0; i < 4; ++i) {

@@ -40,13 +40,16 @@ SLUICE_TARGET inline __m128i lane_of(__m128i lane, const std::uint64_t* lanes, c
   return lane;
 }
 
+constexpr int kGeneration = 1 << 7;  ///< of the words of a key's last 16 bytes
+
 SLUICE_TARGET inline std::uint64_t hash_of(const Wide& key, const HashKey& hash_key) {
   const std::uint64_t* lanes = hash_key.lanes.data();
   const std::uint64_t* rounds = hash_key.rounds.data();
   const __m128i a = lane_of(_mm256_castsi256_si128(key.low), lanes, rounds);
   const __m128i b = lane_of(_mm256_extracti128_si256(key.low, 1), lanes + 2, rounds);
   const __m128i c = lane_of(_mm256_castsi256_si128(key.high), lanes + 4, rounds);
-  const __m128i d = lane_of(_mm256_extracti128_si256(key.high, 1), lanes + 6, rounds);
+  const __m128i last = _mm256_extracti128_si256(key.high, 1);
+  const __m128i d = lane_of(_mm_blend_epi16(last, _mm_setzero_si128(), kGeneration), lanes + 6, rounds);
   __m128i joined = _mm_xor_si128(_mm_xor_si128(a, b), _mm_xor_si128(c, d));
   joined = _mm_aesenc_si128(joined, secret(rounds + 6));
   joined = _mm_aesenc_si128(joined, secret(rounds));

@@ -20,9 +20,9 @@ using Wide = __m512i;
 SLUICE_TARGET inline Wide load(const FlowKey& key) { return _mm512_loadu_si512(&key); }
 SLUICE_TARGET inline void store(FlowKey& key, const Wide& value) { _mm512_storeu_si512(&key, value); }
 SLUICE_TARGET inline bool equal(const Wide& a, const Wide& b) { return _mm512_cmpneq_epi64_mask(a, b) == 0; }
+constexpr __mmask32 kGeneration = __mmask32{1} << 31U;
 SLUICE_TARGET inline Wide masked(const Wide& key, const ClassMask& mask) {
   // In the register: a store of two bytes would hold up the load of 64 that follows.
-  constexpr __mmask32 kGeneration = __mmask32{1} << 31U;
   return _mm512_mask_set1_epi16(_mm512_and_si512(key, load(mask.mask)), kGeneration,
                                 static_cast<short>(mask.generation));
 }
@@ -33,7 +33,8 @@ SLUICE_TARGET inline __m128i secret(const std::uint64_t* words) {
 
 SLUICE_TARGET inline std::uint64_t hash_of(const Wide& key, const HashKey& hash_key) {
   const std::uint64_t* rounds = hash_key.rounds.data();
-  __m512i lanes = _mm512_xor_si512(key, _mm512_load_si512(hash_key.lanes.data()));
+  const Wide hashed = _mm512_maskz_mov_epi16(~kGeneration, key);
+  __m512i lanes = _mm512_xor_si512(hashed, _mm512_load_si512(hash_key.lanes.data()));
   for (std::size_t round = 0; round < 3; ++round) {
     lanes = _mm512_aesenc_epi128(lanes, _mm512_broadcast_i32x4(secret(rounds + 2 * round)));
   }

@@ -35,7 +35,8 @@ std::uint64_t folded(std::uint64_t a, std::uint64_t b) {
 }
 
 // Pairs of words, each with its secret, multiplied and folded; then once more, so that every bit reaches every other.
-inline std::uint64_t hash_of(const Wide& key, const HashKey& hash_key) {
+inline std::uint64_t hash_of(Wide key, const HashKey& hash_key) {
+  key.parts[3] = _mm_insert_epi16(key.parts[3], 0, 7);  // the mask's generation
   alignas(16) std::uint64_t words[8];
   for (int i = 0; i < 4; ++i) _mm_store_si128(reinterpret_cast<__m128i*>(words) + i, key.parts[i]);
   std::uint64_t sum = 0;

@@ -48,7 +48,7 @@ void add_upgrade(CLI::App& app, int& exit) {
       app.add_subcommand("upgrade", "Replace a running switch by a new version, or read its configuration anew");
   auto options = std::make_shared<UpgradeOptions>();
   add_socket_option(*command, options->socket);
-  command->add_option("--binary", options->binary, "The new version [what is now where the running one was started]")
+  command->add_option("--binary", options->binary, "The new version [what is now where the switch was first started]")
       ->check(CLI::ExistingFile)
       ->option_text("FILE");
   command->add_option("--timeout", options->seconds, "How long the new version may take to be ready")

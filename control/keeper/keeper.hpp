@@ -183,7 +183,7 @@ class Keeper {
   Clock::duration pause_{};        ///< from then until the new one did
   std::uint32_t listing_ = 0;      ///< how often a worker was asked for its flows
   bool lists_flows_ = false;       ///< the active one has yet to answer that
-  Standstill proof_{1};
+  Standstill proof_{1, kProof};
   unsigned proofs_ = 0;  ///< at so many looks in a row the new one had moved
   ports::EventLoop::TimerId stage_timer_ = 0;
 };

@@ -79,7 +79,9 @@ void Keeper::flows_listed(const Received& answer) {
 }
 
 void Keeper::flows_adopted() {
-  if (stage_ != Stage::preparing) return;
+  if (stage_ != Stage::preparing || stopping_) return;
+  // Of one that is to end, or has ended by now, that is heard next, and ends the upgrade.
+  if (!other_->why.empty() || other_->process.is_dying()) return;
   stage_ = Stage::closing;
   arm(stage_timer_, kDevicePatience, &Keeper::overdue);
   command_urgently(*active_, Saying::hand_over);

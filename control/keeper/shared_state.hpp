@@ -66,7 +66,7 @@ struct alignas(4096) VhostSlot {
 
 struct SharedState {
   static constexpr std::uint64_t kMagic = 0x65'63'69'75'6c'73;  // "sluice"
-  static constexpr std::uint32_t kLayout = 8;
+  static constexpr std::uint32_t kLayout = 9;
   static constexpr std::size_t kMaxSlots = flowtable::kMaxPorts;
 
   std::uint64_t magic;

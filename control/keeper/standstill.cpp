@@ -15,8 +15,9 @@ bool Standstill::stands(Seen& seen, std::uint64_t value, unsigned patience) {
 }
 
 unsigned Standstill::patience_asleep(const Heartbeat& heartbeat) const {
-  const std::uint64_t timeout = get(heartbeat.hang_timeout_ms);
-  if (timeout == 0) return 0;
+  if (get(heartbeat.hang_timeout_ms) == 0) return 0;
+  const std::uint64_t timeout = interval_.count() != 0 ? static_cast<std::uint64_t>(interval_.count()) * patience_
+                                                       : get(heartbeat.hang_timeout_ms);
   const std::uint64_t sleep = get(heartbeat.idle_sleep_ms);
   return patience_ + static_cast<unsigned>((sleep * patience_ + timeout - 1) / timeout);
 }

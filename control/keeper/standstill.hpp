@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,15 +24,17 @@ class Standstill {
   /// A control thread that says that it does what may take long is given so much more time.
   static constexpr unsigned kLongWork = 60;
 
-  /// `patience`: how many looks there are in a hang_timeout.
-  explicit Standstill(unsigned patience) : patience_(patience) {}
+  /// `patience`: how many looks there are in a hang_timeout, or, with `interval`, after how many, so far apart, a
+  /// thread stands still.
+  explicit Standstill(unsigned patience, std::chrono::milliseconds interval = {})
+      : patience_(patience), interval_(interval) {}
   /// A thread that has not moved for so many looks, this one included. `control`: whether the control thread counts
   /// yet.
   [[nodiscard]] std::optional<Found> look(const Heartbeat& heartbeat, bool control);
   /// PMDs that have been inside of one loop since the look before the last: a peer may hold them up.
   [[nodiscard]] std::vector<int> held_up(const Heartbeat& heartbeat) const;
   /// Another worker: begins anew.
-  void reset() { *this = Standstill(patience_); }
+  void reset() { *this = Standstill(patience_, interval_); }
 
  private:
   struct Seen {
@@ -44,6 +47,7 @@ class Standstill {
   [[nodiscard]] unsigned patience_asleep(const Heartbeat& heartbeat) const;
 
   unsigned patience_;
+  std::chrono::milliseconds interval_;
   Seen control_;
   std::array<Seen, Heartbeat::kMaxPmds> pmds_{};
 };

@@ -34,7 +34,8 @@ struct Operations {
   std::function<void(const std::string&, Then<Expected<void>>)> delete_port;
   std::function<void(const std::string&, Then<Expected<std::vector<std::string>>>)> trace;
   std::function<Expected<void>(const std::string&)> set_log_level;
-  /// `binary` empty: what is where the running one was started. The time is for the new version to be ready in.
+  /// `binary` empty: what is where the switch was first started, whatever runs now. The time is for the new version to
+  /// be ready in.
   std::function<void(const std::string&, std::chrono::milliseconds, Then<Expected<void>>)> upgrade;
   /// The text of a port, as in the configuration's `ports`, to its settings.
   std::function<Expected<PortConfig>(const std::string&)> parse_port;

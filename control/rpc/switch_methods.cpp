@@ -110,7 +110,7 @@ void add_changes(std::vector<RpcMethod>& table, const Operations& ops) {
                    [ops](const Json& params, const RpcReply& reply) { ops.delete_port(params["name"], done(reply)); }});
   table.push_back({"upgrade",
                    "has a new version, and the configuration read anew, take over",
-                   {{"binary", kText, false, "its path (default: where the running one was started)"},
+                   {{"binary", kText, false, "its path (default: where the switch was first started)"},
                     {"seconds", kCount, false, "how long it may take to be ready (default 30)", kMostSeconds}},
                    [ops](const Json& params, const RpcReply& reply) {
                      ops.upgrade(params.value("binary", std::string()),

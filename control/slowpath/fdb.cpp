@@ -44,38 +44,81 @@ bool Fdb::aged(const FdbStore::Found& entry, std::uint64_t now_ns) const {
 }
 
 void Fdb::preview(std::uint64_t now_ns, const Wanted& wanted) {
-  previewed_ = true;
-  for (const auto& entry : store_.take_up()) {
-    if (entries_.size() >= options_.limit) break;
-    if (aged(entry, now_ns) || !wanted(entry.key, entry.port) || entries_.contains(entry.key)) continue;
-    insert(entry.key, entry.port, std::min(entry.seen_ns, now_ns), FdbStore::kNowhere);
-  }
+  const auto changes = store_.changes();
+  if (preview_ && changes && *preview_ == changes) return;
+  preview_ = changes;
+  auto found = store_.read();
+  for (auto& entry : found) entry.record = FdbStore::kNowhere;
+  static_cast<void>(take_surplus(found, now_ns, wanted));
+  static_cast<void>(become(found));
 }
 
 void Fdb::take_up(std::uint64_t now_ns, const Wanted& wanted) {
-  if (std::exchange(previewed_, false)) flush();
+  preview_.reset();
   auto found = store_.take_up();
-  std::erase_if(found, [&](FdbStore::Found& entry) {
-    entry.seen_ns = std::min(entry.seen_ns, now_ns);
+  set_aside(take_surplus(found, now_ns, wanted));
+  set_aside(become(found));
+}
+
+/// What is not to be an entry. What is left is sorted by when it was last heard.
+std::vector<FdbStore::Found> Fdb::take_surplus(std::vector<FdbStore::Found>& found, std::uint64_t now_ns,
+                                               const Wanted& wanted) const {
+  std::vector<FdbStore::Found> surplus;
+  for (auto& entry : found) entry.seen_ns = std::min(entry.seen_ns, now_ns);
+  std::erase_if(found, [&](const FdbStore::Found& entry) {
     if (!aged(entry, now_ns) && wanted(entry.key, entry.port)) return false;
-    set_aside(entry);
+    surplus.push_back(entry);
     return true;
   });
   std::ranges::sort(found, {}, &FdbStore::Found::seen_ns);
-  entries_.reserve(std::min(found.size(), options_.limit));
-  const std::size_t surplus = found.size() - std::min(found.size(), options_.limit);
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    const auto& entry = found[i];
-    if (i >= surplus && !entries_.contains(entry.key)) {
-      insert(entry.key, entry.port, entry.seen_ns, entry.record);
-    } else {
-      set_aside(entry);
-    }
-  }
+  if (found.size() <= options_.limit) return surplus;
+  const auto oldest = static_cast<std::ptrdiff_t>(found.size() - options_.limit);
+  surplus.insert(surplus.end(), found.begin(), found.begin() + oldest);
+  found.erase(found.begin(), found.begin() + oldest);
+  return surplus;
 }
 
-void Fdb::set_aside(const FdbStore::Found& entry) {
-  if (!unwanted_.emplace(entry.key, entry.record).second) store_.remove(entry.record);
+/// Has these as entries and no others. Returns those whose address is there already.
+std::vector<FdbStore::Found> Fdb::become(std::span<const FdbStore::Found> found) {
+  std::vector<FdbStore::Found> doubled;
+  ++reading_;
+  entries_.reserve(found.size());
+  for (const auto& one : found) {
+    const auto entry = entries_.find(one.key);
+    if (entry == entries_.end()) {
+      insert(one.key, one.port, one.seen_ns, one.record);
+    } else if (entry->second.reading == reading_) {
+      doubled.push_back(one);
+    } else {
+      find_again(one.key, entry->second, one);
+    }
+  }
+  std::erase_if(entries_, [&](const auto& entry) {
+    const auto& [key, place] = entry;
+    if (place.reading == reading_) return false;
+    leave(key, place);
+    changes_.push_back(key);
+    return true;
+  });
+  return doubled;
+}
+
+/// An entry of an earlier reading.
+void Fdb::find_again(FdbKey key, Place& place, const FdbStore::Found& found) {
+  if (place.port != found.port) changes_.push_back(key);
+  if (place.port != found.port || place.heard.at_ns != found.seen_ns) {
+    leave(key, place);
+    place = {found.port, {found.seen_ns, ++order_}, found.record, reading_};
+    enter(key, place);
+  }
+  place.record = found.record;
+  place.reading = reading_;
+}
+
+void Fdb::set_aside(std::span<const FdbStore::Found> entries) {
+  for (const auto& entry : entries) {
+    if (!unwanted_.emplace(entry.key, entry.record).second) store_.remove(entry.record);
+  }
 }
 
 void Fdb::forget_unwanted() {
@@ -107,7 +150,7 @@ bool Fdb::learn(FdbKey key, PortId port, std::uint64_t now_ns) {
 void Fdb::refresh(FdbKey key, PortId port, std::uint64_t seen_ns) {
   const auto found = entries_.find(key);
   if (found == entries_.end() || found->second.port != port || found->second.heard.at_ns > seen_ns) return;
-  auto& [where, heard, record] = found->second;
+  auto& [where, heard, record, reading] = found->second;
   store_.place(record, port, seen_ns);
   by_age_.erase({heard, key});
   of_port_[port].erase({heard, key});
@@ -119,7 +162,7 @@ void Fdb::refresh(FdbKey key, PortId port, std::uint64_t seen_ns) {
 void Fdb::move(FdbKey key, Place& place, PortId port, std::uint64_t now_ns) {
   store_.place(place.record, port, now_ns);
   leave(key, place);
-  place = {port, {now_ns, ++order_}, place.record};
+  place = {port, {now_ns, ++order_}, place.record, place.reading};
   enter(key, place);
   changes_.push_back(key);
 }
@@ -174,7 +217,7 @@ std::vector<Fdb::Entry> Fdb::entries() const {
 }
 
 void Fdb::insert(FdbKey key, PortId port, std::uint64_t seen_ns, FdbStore::Index record) {
-  const Place place{port, {seen_ns, ++order_}, record};
+  const Place place{port, {seen_ns, ++order_}, record, reading_};
   entries_.emplace(key, place);
   if (const auto before = unwanted_.extract(key); !before.empty()) store_.remove(before.mapped());
   enter(key, place);

@@ -11,6 +11,7 @@
 #include <functional>
 #include <optional>
 #include <set>
+#include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -45,8 +46,10 @@ class Fdb {
   /// worker that may want them, until forget_unwanted().
   using Wanted = std::function<bool(FdbKey, flowtable::PortId)>;
   void take_up(std::uint64_t now_ns, const Wanted& wanted);
-  /// Before that, while that worker may still write: what lookup() is to say until then. Nothing is to be learnt.
+  /// Before that, while that worker may still write, as often as one likes: what lookup() is to say until then. Nothing
+  /// is to be learnt. Where no address has moved since the last time, it returns at once.
   void preview(std::uint64_t now_ns, const Wanted& wanted);
+  [[nodiscard]] bool previewed() const { return preview_.has_value(); }
   void forget_unwanted();
 
   [[nodiscard]] std::optional<flowtable::PortId> lookup(FdbKey key) const;
@@ -87,6 +90,7 @@ class Fdb {
     flowtable::PortId port;
     Heard heard;
     FdbStore::Index record;
+    std::uint32_t reading;  ///< the last one of the store that it was found in
   };
   struct Hash {
     std::uint64_t secret;
@@ -95,7 +99,11 @@ class Fdb {
   using ByAge = std::set<std::pair<Heard, FdbKey>>;
 
   [[nodiscard]] bool aged(const FdbStore::Found& entry, std::uint64_t now_ns) const;
-  void set_aside(const FdbStore::Found& entry);
+  [[nodiscard]] std::vector<FdbStore::Found> take_surplus(std::vector<FdbStore::Found>& found, std::uint64_t now_ns,
+                                                          const Wanted& wanted) const;
+  [[nodiscard]] std::vector<FdbStore::Found> become(std::span<const FdbStore::Found> found);
+  void find_again(FdbKey key, Place& place, const FdbStore::Found& found);
+  void set_aside(std::span<const FdbStore::Found> entries);
   void insert(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns, FdbStore::Index record);
   void move(FdbKey key, Place& place, flowtable::PortId port, std::uint64_t now_ns);
   void leave(FdbKey key, const Place& place);
@@ -112,7 +120,10 @@ class Fdb {
   std::set<std::pair<std::size_t, flowtable::PortId>> by_count_;  ///< ports that have entries
   std::vector<FdbKey> changes_;
   std::uint64_t order_ = 0;
-  bool previewed_ = false;  ///< and not yet taken up: no entry has a record
+  std::uint32_t reading_ = 0;  ///< how often the store was read
+  /// There was a preview, and nothing has been taken up yet: of what the store said of changes then. No entry has a
+  /// record.
+  std::optional<std::optional<std::uint32_t>> preview_;
 };
 
 }  // namespace sluice::control

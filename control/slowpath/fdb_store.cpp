@@ -14,21 +14,44 @@ constexpr std::uint64_t kTickMask = (std::uint64_t{1} << kPortShift) - 1;
 }  // namespace
 
 std::vector<FdbStore::Found> FdbStore::take_up() {
-  std::vector<Found> found;
   free_.clear();
-  if (memory_ == nullptr) return found;
+  if (memory_ == nullptr) return {};
   // relaxed, here and below: whoever wrote has ended, or is to come when we have.
+  for (Index i = memory_->used.load(std::memory_order_relaxed); i-- > 0;) {
+    if ((memory_->records[i].address.load(std::memory_order_relaxed) & kInUse) == 0) free_.push_back(i);
+  }
+  return read();
+}
+
+std::vector<FdbStore::Found> FdbStore::read() const {
+  std::vector<Found> found;
+  if (memory_ == nullptr) return found;
   for (Index i = memory_->used.load(std::memory_order_relaxed); i-- > 0;) {
     const std::uint64_t address = memory_->records[i].address.load(std::memory_order_relaxed);
     const std::uint64_t place = memory_->records[i].place.load(std::memory_order_relaxed);
-    if ((address & kInUse) == 0) {
-      free_.push_back(i);
-      continue;
-    }
+    if ((address & kInUse) == 0) continue;
     found.push_back({i, FdbKey{address & ~kInUse}, static_cast<PortId>(place >> kPortShift),
                      clock_.ns_at((place & kTickMask) << kTickShift)});
   }
   return found;
+}
+
+std::optional<std::uint32_t> FdbStore::changes() const {
+  if (memory_ == nullptr) return 0;
+  // acquire: what is read next is as new as this.
+  const std::uint32_t changes = memory_->changes.load(std::memory_order_acquire);
+  return (changes & 1U) == 0 ? std::optional(changes) : std::nullopt;
+}
+
+/// It is odd meanwhile, and stays so if we are killed: whatever was read before may be untrue then.
+void FdbStore::begin_change() {
+  memory_->changes.store(memory_->changes.load(std::memory_order_relaxed) | 1U, std::memory_order_relaxed);
+  // release: before any store of the change.
+  std::atomic_thread_fence(std::memory_order_release);
+}
+
+void FdbStore::end_change() {
+  memory_->changes.store(memory_->changes.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
 std::uint64_t FdbStore::place_of(PortId port, std::uint64_t seen_ns) const {
@@ -48,20 +71,28 @@ FdbStore::Index FdbStore::add(FdbKey key, PortId port, std::uint64_t seen_ns) {
     memory_->used.store(at + 1, std::memory_order_relaxed);
   }
   FdbRecord& record = memory_->records[at];
+  begin_change();
   record.place.store(place_of(port, seen_ns), std::memory_order_relaxed);
   // release: after its place and `used`, also as far as the compiler goes, since a kill knows no other order.
   record.address.store(kInUse | static_cast<std::uint64_t>(key), std::memory_order_release);
+  end_change();
   return at;
 }
 
 void FdbStore::place(Index record, PortId port, std::uint64_t seen_ns) {
   if (record == kNowhere) return;
-  memory_->records[record].place.store(place_of(port, seen_ns), std::memory_order_release);
+  auto& place = memory_->records[record].place;
+  const bool moves = place.load(std::memory_order_relaxed) >> kPortShift != port;
+  if (moves) begin_change();
+  place.store(place_of(port, seen_ns), std::memory_order_release);
+  if (moves) end_change();
 }
 
 void FdbStore::remove(Index record) {
   if (record == kNowhere) return;
+  begin_change();
   memory_->records[record].address.store(0, std::memory_order_release);
+  end_change();
   free_.push_back(record);
 }
 

@@ -29,8 +29,8 @@ struct FdbRecord {
 struct FdbMemory {
   static constexpr std::size_t kRecords = std::size_t{1} << 20U;
 
-  std::atomic<std::uint32_t> used;  ///< no record from here on was ever written
-  std::uint32_t reserved;
+  std::atomic<std::uint32_t> used;     ///< no record from here on was ever written
+  std::atomic<std::uint32_t> changes;  ///< counted up before and after each change of where an address is
   std::array<FdbRecord, kRecords> records;
 };
 
@@ -58,9 +58,13 @@ class FdbStore {
   /// There is no record: of a store without memory, and of what is written down nowhere.
   static constexpr Index kNowhere = ~Index{0};
 
-  /// What a worker before us has noted, before anything else. It may be asked for earlier, while that worker still
-  /// writes: what is found then is as good as true, and nothing may be noted.
+  /// What a worker before us has noted, before anything else.
   [[nodiscard]] std::vector<Found> take_up();
+  /// The same earlier, while that worker still writes: as good as true.
+  [[nodiscard]] std::vector<Found> read() const;
+  /// Nothing that was read after this was said has become untrue if it is said again: no address is new, gone or
+  /// elsewhere. Nothing while that is about to change.
+  [[nodiscard]] std::optional<std::uint32_t> changes() const;
 
   [[nodiscard]] Index add(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns);
   /// Heard again, here or elsewhere.
@@ -69,6 +73,8 @@ class FdbStore {
 
  private:
   [[nodiscard]] std::uint64_t place_of(flowtable::PortId port, std::uint64_t seen_ns) const;
+  void begin_change();
+  void end_change();
 
   FdbMemory* memory_ = nullptr;
   FdbClock clock_;

@@ -50,6 +50,13 @@ void SlowPath::take_up_fdb(std::uint64_t now_ns) {
   started_ = true;
 }
 
+void SlowPath::correct_adopted_flows(std::uint64_t now_ns) {
+  if (!fdb_.previewed()) return;
+  fdb_.preview(now_ns, [this](FdbKey key, flowtable::PortId id) { return wants(key, id); });
+  flows_.fdb_changed();
+  while (flows_.settle(kSettledARound, now_ns)) continue;
+}
+
 bool SlowPath::wants(FdbKey key, flowtable::PortId id) const {
   const auto* port = ports_.find(id);
   return port != nullptr && carries(port->vlan, vlan_of(key));

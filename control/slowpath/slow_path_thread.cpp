@@ -17,8 +17,13 @@ constexpr std::chrono::milliseconds kLongSleep{1};
 
 }  // namespace
 
-SlowPathThread::SlowPathThread(std::unique_ptr<SlowPath> slow_path, Clock clock, datapath::Doorbell& doorbell)
-    : slow_path_(std::move(slow_path)), clock_(std::move(clock)), doorbell_(doorbell), thread_([this] { run(); }) {}
+SlowPathThread::SlowPathThread(std::unique_ptr<SlowPath> slow_path, Clock clock, datapath::Doorbell& doorbell,
+                               Task first)
+    : slow_path_(std::move(slow_path)),
+      clock_(std::move(clock)),
+      doorbell_(doorbell),
+      first_(std::move(first)),
+      thread_([this] { run(); }) {}
 
 SlowPathThread::~SlowPathThread() {
   stop_.store(true, std::memory_order_relaxed);  // nothing is published by it
@@ -62,6 +67,7 @@ pid_t SlowPathThread::kernel_id() const {
 void SlowPathThread::run() {
   kernel_id_.store(::gettid(), std::memory_order_relaxed);
   kernel_id_.notify_all();
+  if (first_) first_(*slow_path_);
   unsigned idle_rounds = 0;
   while (!stop_.load(std::memory_order_relaxed)) {
     if (shall_rest_.load(std::memory_order_relaxed)) {

@@ -24,8 +24,9 @@ class SlowPathThread {
   using Task = std::function<void(SlowPath&)>;
   using Clock = std::function<std::uint64_t()>;
 
-  /// `clock` is the PMDs' clock, in ns; `doorbell` is theirs too, and outlives the thread.
-  SlowPathThread(std::unique_ptr<SlowPath> slow_path, Clock clock, datapath::Doorbell& doorbell);
+  /// `clock` is the PMDs' clock, in ns; `doorbell` is theirs too, and outlives the thread. `first` runs on the thread
+  /// before anything else.
+  SlowPathThread(std::unique_ptr<SlowPath> slow_path, Clock clock, datapath::Doorbell& doorbell, Task first = {});
   /// Runs the tasks that were posted, then ends. The PMDs have stopped before.
   ~SlowPathThread();
   SlowPathThread(const SlowPathThread&) = delete;
@@ -52,6 +53,7 @@ class SlowPathThread {
   Clock clock_;
   datapath::Doorbell& doorbell_;
   std::mutex mutex_;
+  Task first_;
   std::vector<Task> tasks_;              ///< guarded by mutex_
   std::atomic<bool> has_tasks_ = false;  ///< so that a round without tasks takes no lock
   std::atomic<bool> stop_ = false;

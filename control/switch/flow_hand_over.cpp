@@ -31,6 +31,11 @@ void Switch::adopt_flows(ports::UniqueFd list) {
         "the flows of the worker before begin with their next packets: " + reader.error().message);
     return;
   }
+  // What is changed from here on costs all that is done here, and that while guests wait.
+  if (auto done = impl_->prepare_again_if_changed(impl_->link.another_works()); !done) {
+    log(ports::Severity::warning, done.error().message);  // and so it will when the ports are taken up
+    return;
+  }
   const std::size_t adopted = impl_->prepared->adopt_flows(*reader, datapath::now_ns());
   log(ports::Severity::info, fmt::format("{} of the {} flows of the worker before are here", adopted, reader->size()));
 }

@@ -46,7 +46,7 @@ struct Switch::Impl {
   [[nodiscard]] Expected<void> prepare_slow_path();
   [[nodiscard]] Expected<void> set_up(SlowPath& slow);
   [[nodiscard]] Expected<void> prepare_ports(std::vector<SwitchPort> prepared_before, bool has_time);
-  [[nodiscard]] Expected<void> prepare_again_if_changed();
+  [[nodiscard]] Expected<void> prepare_again_if_changed(bool has_time);
   void drop_unopened();
   [[nodiscard]] const Baseline& base();
   [[nodiscard]] Expected<void> note_rule(const Rule& rule, bool deleted);

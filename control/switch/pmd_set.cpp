@@ -130,11 +130,11 @@ std::vector<PmdSet::Polled> PmdSet::assign(const std::vector<PortQueues>& ports)
   std::vector<PmdLoad> load;
   for (const Member& member : members_) load.push_back({member.numa_node, 0});
   for (const PortQueues& port : ports) {
-    for (std::size_t q = 0; q < port.rx.size(); ++q) {
+    for (std::size_t q = 0; q < std::max(port.rx.size(), port.rx_places); ++q) {
       const auto pin = pinned(port, q);
       const std::size_t member = pin ? *pin : choose_pmd(load, port.numa_node);
       ++load[member].queues;
-      out.push_back(Polled{port.rx[q], port.id, static_cast<std::uint16_t>(q), member});
+      if (q < port.rx.size()) out.push_back(Polled{port.rx[q], port.id, static_cast<std::uint16_t>(q), member});
     }
   }
   return out;

@@ -35,8 +35,11 @@ struct PortQueues {
   std::string name;
   int numa_node = -1;
   std::uint32_t max_frame = 0;  ///< bytes
-  std::vector<ports::RxQueue> rx;
-  std::vector<ports::TxQueue> tx;
+  std::vector<ports::RxQueue> rx{};
+  std::vector<ports::TxQueue> tx{};
+  /// As many places as for so many Rx queues are kept for it, whether they are there or not: of a device that is closed
+  /// for a while, so that no other port's queues go to other PMDs meanwhile.
+  std::size_t rx_places = 0;
 };
 
 class PmdSet {

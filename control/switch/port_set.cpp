@@ -55,9 +55,14 @@ std::vector<PortQueues> PortSet::queues() const {
   std::vector<PortQueues> out;
   out.reserve(ports_.size());
   for (const SwitchPort& p : ports_) {
-    if (!p.in_use) continue;
-    out.push_back(PortQueues{p.id, p.config.name, p.port->numa_node(), p.config.mtu + ports::kFrameOverhead,
-                             p.port->rx_queues(), p.port->tx_queues()});
+    PortQueues queues{.id = p.id, .name = p.config.name, .max_frame = p.config.mtu + ports::kFrameOverhead};
+    if (!p.config.vhost_user) queues.rx_places = p.config.queues;
+    if (p.in_use) {
+      queues.numa_node = p.port->numa_node();
+      queues.rx = p.port->rx_queues();
+      queues.tx = p.port->tx_queues();
+    }
+    if (p.in_use || queues.rx_places != 0) out.push_back(std::move(queues));
   }
   return out;
 }

@@ -175,11 +175,11 @@ Expected<void> Switch::Impl::prepare_all(bool has_time) {
 }
 
 /// The worker before us may have changed rules and ports since we made ourselves ready.
-Expected<void> Switch::Impl::prepare_again_if_changed() {
+Expected<void> Switch::Impl::prepare_again_if_changed(bool has_time) {
   const auto slots = find_slots();
   if (!slots) return tl::unexpected(slots.error());
   if (changes.mark() == changes_seen && std::ranges::equal(*slots, ports.ids())) return {};
-  return prepare_all(false);
+  return prepare_all(has_time);
 }
 
 void Switch::Impl::adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened) {
@@ -219,12 +219,13 @@ void Switch::prepare_again() {
 }
 
 Expected<void> Switch::take_up() {
-  if (auto done = impl_->prepare_again_if_changed(); !done) return done;
+  if (auto done = impl_->prepare_again_if_changed(false); !done) return done;
   impl_->link.take_over();
   for (const SwitchPort& port : impl_->ports.all()) impl_->link.slots().settle(port.id, port.config.name);
-  impl_->slow_path = std::make_unique<SlowPathThread>(
-      std::move(impl_->prepared), [] { return datapath::now_ns(); }, impl_->pmds.doorbell());
-  impl_->slow_path->post([](SlowPath& slow) { slow.take_up_fdb(datapath::now_ns()); });
+  impl_->prepared->correct_adopted_flows(datapath::now_ns());
+  impl_->slow_path =
+      std::make_unique<SlowPathThread>(std::move(impl_->prepared), datapath::now_ns, impl_->pmds.doorbell(),
+                                       [](SlowPath& slow) { slow.take_up_fdb(datapath::now_ns()); });
   for (SwitchPort& port : impl_->ports.all()) {
     if (port.port != nullptr) {
       port.port->activate();

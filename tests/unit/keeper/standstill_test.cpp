@@ -67,6 +67,20 @@ TEST_F(StandstillTest, a_pmd_that_never_sleeps_is_given_no_more_time_between_loo
   EXPECT_TRUE(look(8));
 }
 
+TEST_F(StandstillTest, where_looks_are_so_far_apart_a_sleep_is_as_many_of_them_as_it_is_long) {
+  using std::chrono::milliseconds;
+  heartbeat_->hang_timeout_ms = 1000;
+  heartbeat_->idle_sleep_ms = 1000;
+  standstill_ = Standstill(1, milliseconds(100));
+  for (int i = 0; i < 1 + 10; ++i) EXPECT_FALSE(look(8)) << i;
+  const auto found = look(8);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->looks, 1U + 10U);
+  standstill_.reset();
+  EXPECT_FALSE(look(7));
+  EXPECT_TRUE(look(7)) << "inside of a loop it is not asleep";
+}
+
 TEST_F(StandstillTest, a_pmd_that_sleeps_again_and_again_is_not_found) {
   heartbeat_->hang_timeout_ms = 500;
   heartbeat_->idle_sleep_ms = 1000;

@@ -70,6 +70,27 @@ def test_one_that_dies_over_flows_leaves_the_old_one_where_it_is(tmp_path):
         assert "leaves" not in keeper.log()
 
 
+def test_one_that_dies_as_soon_as_it_has_the_flows_leaves_the_old_one_where_it_is(tmp_path):
+    # The keeper hears of both at once, as it may when it has waited for its core.
+    with upgraded(tmp_path, """
+import fake_worker
+
+def adopt():
+    keeper, me = os.getppid(), os.getpid()
+    os.kill(keeper, signal.SIGSTOP)
+    if os.fork() == 0:
+        while os.getppid() == me: time.sleep(0.01)
+        os.kill(keeper, signal.SIGCONT)
+        os._exit(0)
+    say(FLOWS_ADOPTED)
+    os._exit(6)
+
+fake_worker.adopt = adopt
+""" + WAITS, asks=LISTS + ASKS) as keeper:
+        keeper.waits_for("worker upgraded: it ended with exit code 6\n")
+        assert "resumes" not in keeper.log()
+
+
 @pytest.mark.parametrize("answers", ["", "say(FLOWS_LISTED, index=index - 1, fd=flows)"], ids=["not", "a question of before"])
 def test_an_old_one_that_does_not_list_its_flows_is_not_waited_for(tmp_path, answers):
     with upgraded(tmp_path, WAITS + """
@@ -112,6 +133,16 @@ note("lives")
 """) as keeper:
         keeper.waits_for("worker has not proven to live")
         keeper.waits_for("worker lives")
+
+
+def test_a_pmd_that_sleeps_for_as_long_as_it_may_lives(tmp_path):
+    with upgraded(tmp_path, WAITS + """
+settings(hang_timeout_ms=30000, idle_sleep_ms=30000); pmd(os.getpid(), loop=8)
+threading.Thread(target=beat, daemon=True).start()
+say(RUNNING)
+until_told_to_end()
+""") as keeper:
+        keeper.waits_for("worker upgraded: well")
 
 
 def test_a_first_one_and_one_that_follows_a_crash_have_nothing_to_prove(tmp_path):

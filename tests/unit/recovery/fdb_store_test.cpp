@@ -5,6 +5,7 @@
 
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,15 @@ Known left(FdbMemory& memory) {
   }
   return all;
 }
+
+/// Without ages.
+std::map<FdbKey, PortId> places(const Known& known) {
+  std::map<FdbKey, PortId> all;
+  for (const auto& [address, where] : known) all[address] = where.first;
+  return all;
+}
+
+bool any(FdbKey, PortId) { return true; }
 
 Fdb::Options options(std::size_t limit = 100) { return {.limit = limit, .ageing_ns = 300 * kSecond, .hash_secret = 7}; }
 
@@ -110,6 +120,65 @@ TEST_F(FdbStoreTest, a_kill_leaves_each_entry_as_it_was_before_or_after_what_was
         });
     EXPECT_GT(stores, kSteps / 2);
     EXPECT_EQ(left(*memory), after.back());
+  }
+}
+
+TEST_F(FdbStoreTest, as_long_as_the_changes_are_the_same_each_address_is_where_it_was_also_after_a_kill) {
+  constexpr unsigned kSteps = 100;
+  Fdb fdb(options(8), FdbStore(*memory_, {}));
+  const FdbStore reader(*memory_, {});
+  const auto what = deeds(kSteps, 5);
+  auto changes = reader.changes();
+  auto then = places(left(*memory_));
+  unsigned changed = 0;
+  at_every_store(
+      {bytes_of(*memory_, 64 * sizeof(control::FdbRecord))}, kSteps, [&](unsigned i) { what[i](fdb); },
+      [&](unsigned i) {
+        const auto now = places(left(*memory_));
+        if (reader.changes() == changes) {
+          EXPECT_EQ(now, then) << "in step " << i;
+        }
+        if (!reader.changes()) return;
+        changed += now != then ? 1 : 0;
+        changes = reader.changes();
+        then = now;
+      });
+  EXPECT_TRUE(reader.changes());
+  EXPECT_GT(changed, 10U);
+}
+
+TEST_F(FdbStoreTest, a_preview_says_what_the_other_worker_says_and_tells_what_has_changed_since_the_last_one) {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    Shared<FdbMemory> memory;
+    Fdb works(options(), FdbStore(*memory, {}));
+    Fdb next(options(), FdbStore(*memory, {}));
+    std::uint64_t now = 0;
+    unsigned deed = 0;
+    const auto what = deeds(200, seed);
+    for (unsigned round = 0; round < 20; ++round) {
+      const auto before = places(known(next));
+      for (unsigned i = 0; i < round % 4; ++i, ++deed) what[deed](works);
+      now = what[deed].now;
+      next.preview(now, any);
+      const auto after = places(known(next));
+      EXPECT_EQ(after, places(known(works)));
+      std::set<FdbKey> changes;
+      for (const FdbKey one : next.take_changes()) changes.insert(one);
+      for (unsigned i = 0; i < 12; ++i) {
+        const auto was = before.find(key(i));
+        const auto is = after.find(key(i));
+        const bool differs =
+            (was == before.end()) != (is == after.end()) || (was != before.end() && was->second != is->second);
+        EXPECT_EQ(changes.contains(key(i)), differs) << "seed " << seed << ", round " << round;
+      }
+    }
+    const auto noted = left(*memory);
+    next.take_up(now, any);
+    EXPECT_EQ(known(next), known(works)) << "ages too";
+    EXPECT_TRUE(next.take_changes().empty());
+    EXPECT_EQ(left(*memory), noted);
+    EXPECT_TRUE(next.learn(key(20), 1, now));
+    EXPECT_EQ(left(*memory).size(), noted.size() + 1);
   }
 }
 

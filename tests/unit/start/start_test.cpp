@@ -172,13 +172,25 @@ TEST(Start, has_the_flows_of_the_worker_before_it) {
   });
 }
 
+TEST(Start, has_them_decided_by_what_was_changed_while_it_made_itself_ready) {
+  in_its_own_process([] {
+    Started worker(kTwoPorts);
+    ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
+    RunTimeChanges meanwhile(worker.link.shared().changes);
+    ASSERT_TRUE(meanwhile.note(Change::Kind::rule, "priority=5,in_port=a", {}, "priority=5,in_port=a,actions=drop"));
+    worker.whole().adopt_flows(one_flow(worker.link.shared().fdb));
+    ASSERT_TRUE(worker.begins());
+    EXPECT_EQ(flows_of(worker), std::vector<std::string>{"drop (rule)"});
+  });
+}
+
 TEST(Start, has_no_flow_that_was_decided_by_what_has_been_changed_since) {
   in_its_own_process([] {
     Started worker(kTwoPorts);
     ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
     worker.whole().adopt_flows(one_flow(worker.link.shared().fdb));
     RunTimeChanges meanwhile(worker.link.shared().changes);
-    ASSERT_TRUE(meanwhile.note(Change::Kind::rule, "priority=5,in_port=a", {}, "priority=5,in_port=a actions=drop"));
+    ASSERT_TRUE(meanwhile.note(Change::Kind::rule, "priority=5,in_port=a", {}, "priority=5,in_port=a,actions=drop"));
     ASSERT_TRUE(worker.begins());
     EXPECT_EQ(flows_of(worker), std::vector<std::string>{});
     EXPECT_EQ(worker.whole().pmds().at(0).flows, 0U);
