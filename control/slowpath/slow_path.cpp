@@ -89,6 +89,9 @@ std::size_t SlowPath::adopt_flows(FlowListReader& list, std::uint64_t now_ns) {
   for (auto flows = list.next(); !flows.empty(); flows = list.next()) {
     for (const auto& [flow, mask] : flows) adopted += adopt(flow, *mask, now_ns) ? 1 : 0;
   }
+  // What many flows ask of the first rounds, done now: guests wait for those.
+  sweep_.begin(now_ns);
+  while (memory_.run(flows_.records())) continue;
   return adopted;
 }
 

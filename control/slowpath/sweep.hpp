@@ -24,6 +24,8 @@ class Sweep {
   [[nodiscard]] static std::size_t capacity_for(std::size_t flow_limit);
   Sweep(FlowSet& flows, std::span<const PmdLink> pmds, const Options& options);
 
+  /// Nothing is due before `now_ns`. Without it, all flows are, once, from the beginning of time.
+  void begin(std::uint64_t now_ns) { next_ns_ = now_ns; }
   /// The batches that are due. True if a flow went.
   bool run(std::uint64_t now_ns);
   /// When the next batch is due; nothing while there are no flows.

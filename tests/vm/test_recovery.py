@@ -31,10 +31,10 @@ def memory():
 
 
 @contextlib.contextmanager
-def trial(place: pathlib.Path, kind: str = "split", mode: str = "client", rate: int = RATE, own_core: bool = False, **config):
+def trial(place: pathlib.Path, kind: str = "split", mode: str = "client", rate: int = RATE, own_core: bool = False, flows: int = FLOWS, **config):
     with Switch(place, {**vhost_ports(place, mode), **config}) as switch:
         switch.wait_ready()
-        with two_vms(place, place, kind, mode, rate, own_core) as vms:
+        with two_vms(place, place, kind, mode, rate, own_core, flows) as vms:
             vms.wait_sending()
             yield Trial(switch, vms, queues_of(kind))
 
@@ -265,9 +265,11 @@ def pauses(t: Trial) -> list[float]:
     return [float(found) for found in re.findall(r"nobody had the VMs' ports for ([\d.]+) ms", t.switch.log())]
 
 
-def upgrade_again_and_again(place, figures, halts, what: str, kind: str, times: int, rate: int, own_core: bool):
+def upgrade_again_and_again(place, figures, halts, what: str, kind: str, times: int, rate: int, own_core: bool, flows: int = FLOWS):
     """What the VMs see is put beside what they see of the machine alone, as often and for as long, without an upgrade."""
-    with trial(place, kind, rate=rate, own_core=own_core) as t:
+    with trial(place, kind, rate=rate, own_core=own_core, flows=flows) as t:
+        wait_until(lambda: t.worker()["flows"] >= 2 * flows, "all flows are there", 60)
+        before = sum(t.switch.drops().values())  # of many flows that begin at once
         quiet = []
         for _ in range(times):
             if times > 3:
@@ -275,6 +277,7 @@ def upgrade_again_and_again(place, figures, halts, what: str, kind: str, times: 
             quiet.append(time.monotonic() - 0.1)
             t.upgrade()
         total = t.report()
+        total["lost"] -= before
         t.assert_nothing_lost(total, rate)
         figures.add(f"{what}: nobody has the ports", pauses(t), aims.UPGRADE, total)
         figures.add_gaps(f"{what}: as the VMs see it", t.gaps(t.taken_up()), halts, aims.UPGRADE)
@@ -291,6 +294,16 @@ def test_an_upgrade_loses_nothing(place, times, figures, halts, kind, own_core):
 @pytest.mark.parametrize("kind", ["split", "packed"])
 def test_an_upgrade_loses_nothing_at_a_rate_that_rings_hold_for_5_ms(place, times, figures, halts, kind):
     upgrade_again_and_again(place, figures, halts, f"upgrade at 200,000 frames a second each, {kind}", kind, times(2, 50), 200_000, own_core=True)
+
+
+def test_an_upgrade_with_many_flows_loses_nothing(place, times, figures, halts):
+    flows = times(10_000, 400_000)  # fewer than the table holds, so that none has to go
+    upgrades = times(2, 20)
+    upgrade_again_and_again(place, figures, halts, f"upgrade at 200,000 frames a second each, of {flows:,} flows each", "split", upgrades, 200_000,
+                            own_core=True, flows=flows)
+    handed_over = re.findall(r"info (\d+) of the (\d+) flows of the worker before are here", (place / "switch.log").read_text())
+    assert len(handed_over) == upgrades
+    assert all(here == all_of_them and int(here) >= 2 * flows for here, all_of_them in handed_over), handed_over
 
 
 @pytest.mark.parametrize("how", ["kill", "upgrade"])

@@ -43,12 +43,12 @@ def vhost_ports(directory: pathlib.Path, mode: str = "client") -> dict:
 
 
 def two_vms(place: pathlib.Path, sockets: pathlib.Path, kind: str = "split", mode: str = "client", rate: int = RATE,
-            own_core: bool = False) -> Vmgen:
+            own_core: bool = False, flows: int = FLOWS) -> Vmgen:
     """The VMs, whose sockets are or will be in `sockets`; they send until they are told to end. With `own_core` they run when
-    they want to, as on a core of their own; else they share it with all of the switch but its PMD."""
+    they want to, as on a core of their own; else they share it with all of the switch but its PMD. `flows`: of each."""
     client = ("--client",) if mode == "server" else ()
     nap = ("--nap", NAP) if own_core else ()
-    return Vmgen(place, [f"path={sockets}/vm{i}.sock{KINDS[kind]}" for i in range(2)], "--rate", rate, "--flows", FLOWS,
+    return Vmgen(place, [f"path={sockets}/vm{i}.sock{KINDS[kind]}" for i in range(2)], "--rate", rate, "--flows", flows,
                  "--duration", 0, "--interval", INTERVAL, *client, *nap)
 
 

@@ -163,6 +163,25 @@ TEST_F(FlowListTest, a_table_takes_no_more_than_its_limit) {
   EXPECT_EQ(small.slow->adopt_flows(*list, before.now), small.slow->flows_allowed(0));
 }
 
+TEST_F(FlowListTest, many_flows_leave_nothing_to_the_first_rounds_which_guests_wait_for) {
+  constexpr unsigned kFlows = 3 * flowtable::FlowTable::kEntriesAPage;
+  World first(options(), 4 * kFlows);
+  World second(options(), 4 * kFlows);
+  for (World* world : {&first, &second}) {
+    for (PortId id = 0; id < 2; ++id) world->slow->set_port(id, "p" + std::to_string(id), {});
+    world->slow->add_rule(world->parsed("priority=10,ip,nw_dst=10.9.9.9,actions=drop"));
+  }
+  first.now = second.now = 100 * kSecond;
+  first.settle();
+  for (unsigned i = 0; i < kFlows; ++i) first.send(flow(0, 1, i));
+  auto list = FlowListReader::open(listed(first));
+  EXPECT_EQ(second.slow->adopt_flows(*list, second.now), kFlows);
+  second.slow->take_up_fdb(second.now);
+  static_cast<void>(second.slow->run_once(second.now));
+  EXPECT_FALSE(second.slow->run_once(second.now));
+  EXPECT_GT(second.slow->next_deadline(), second.now);
+}
+
 TEST_F(FlowListTest, a_file_that_is_no_list_of_this_version_is_refused_by_name) {
   before.send(flow(0, 1, 1));
   const auto changed = [&](off_t at, std::uint8_t byte) {
