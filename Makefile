@@ -36,7 +36,7 @@ demo: build ## Two VMs exchange real traffic through the switch, and you see it
 test: test-release test-asan test-fuzz test-tsan ## Everything: unit, replay, checks, VMs; with sanitizers; fuzzers
 	@echo "All tests passed: release, address and undefined behaviour sanitizers, fuzzers, thread sanitizer."
 
-test-release: all ## All tests on build/release
+test-release: all compared-with ## All tests on build/release
 	$(ROOT) ctest --test-dir build/release -j "$$(nproc)" --output-on-failure --no-tests=error
 
 # What a sanitizer makes too slow is labelled timing; the tree itself needs no second check.
@@ -55,7 +55,7 @@ compared-with: packages
 	@tests/install-packages perf/packages.txt
 
 perf-programs: build
-	cmake --build --preset release --target vmgen core_distance flow_benchmark execute_benchmark ring_benchmark pipeline_instructions
+	cmake --build --preset release --target vmgen core_distance two_pmds flow_benchmark execute_benchmark ring_benchmark pipeline_instructions
 
 bench: perf-programs compared-with ## Compares Sluice with OVS-DPDK and testpmd, into perf/results: an hour
 	$(ROOT) /usr/bin/python3 -B perf/bench/bench.py

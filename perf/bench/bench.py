@@ -45,6 +45,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--vmgen", type=pathlib.Path, default=PROJECT / "build/release/perf/vmgen/vmgen", metavar="PATH", help="the traffic generator")
     parser.add_argument("--core-distance", type=pathlib.Path, default=PROJECT / "build/release/perf/bench/core_distance", metavar="PATH",
                         help="what says how far the cores are from each other")
+    parser.add_argument("--two-pmds", type=pathlib.Path, default=PROJECT / "build/release/perf/micro/two_pmds", metavar="PATH", help="what says what a second PMD adds")
     parser.add_argument("--results", type=pathlib.Path, metavar="FOLDER", help="where to write; perf/results, and build/bench what is not the whole comparison")
     parser.add_argument("--rounds", type=int, help="how often each contender has its turn; 5, quick: 3")
     parser.add_argument("--seconds", type=float, help="a measurement takes; 2.5, quick: 1")
@@ -114,6 +115,7 @@ class Bench:
         self._figure("first packets", lambda: figures.first_packet(self.samples, self.rounds))
         self._figure("start", lambda: figures.start(self.samples, self.rounds))
         if not self.asked.quick:
+            self._figure("two PMDs", lambda: figures.two_pmds(self.samples, 4 * self.rounds))
             self._figure("a second PMD", lambda: figures.second_pmd(self.samples, 2 * self.rounds, seconds, self.distance))
             self._figure("memory", lambda: figures.memory(self.samples))
 
@@ -167,6 +169,7 @@ def main() -> None:
     Sluice.use(asked.sluice)
     Generator.binary = asked.vmgen.resolve()
     machine.core_distance_program = asked.core_distance.resolve()
+    machine.two_pmds_program = asked.two_pmds.resolve()
     os.setpriority(os.PRIO_PROCESS, 0, -20)  # and so all that is started from here
     bench = Bench(asked)
     with isolation.kept_free(PMD_CORE), hugepages.reserved(max(kind.hugepages for kind in bench.kinds) + Generator.hugepages):

@@ -52,15 +52,18 @@ class Generator:
         total = report["total"]
         return Traffic(total["rx_pps"], total["rx_bps"], total["lost"] / max(1, total["expected"]), report["generator"]["limit"], report)
 
+    def intervals(self) -> list[dict]:
+        """As long as vmgen was told."""
+        return [event for event in self._events() if event["event"] == "interval"]
+
     def outage(self, instant: float) -> float:
         """In ms; see gaps. To the intervals that vmgen was told."""
-        return outage([event for event in self._events() if event["event"] == "interval"], instant).ms
+        return outage(self.intervals(), instant).ms
 
     def first_received_after(self, clock: float) -> float:
         """When frames arrive again after `clock` (time.monotonic()); to the intervals that vmgen was told."""
         def arrived():
-            return next((event["clock_s"] for event in self._events() if event["event"] == "interval" and event["clock_s"] > clock
-                         and event["total"]["received"]), None)
+            return next((event["clock_s"] for event in self.intervals() if event["clock_s"] > clock and event["total"]["received"]), None)
         return wait_until(arrived, "frames arrive again", 30, interval=0.01)
 
     def _event(self, name: str, seconds: float) -> dict:

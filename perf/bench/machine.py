@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import platform
 import statistics
@@ -10,6 +11,7 @@ import subprocess
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
 core_distance_program: pathlib.Path
+two_pmds_program: pathlib.Path
 
 
 def core_distances(here: int, there: int, seconds: float, *more: str) -> list[float]:
@@ -21,6 +23,11 @@ def core_distances(here: int, there: int, seconds: float, *more: str) -> list[fl
 def usual_core_distance(here: int, there: int) -> float:
     """The median of some seconds in which both cores are busy, as they are in a run: a host puts cores elsewhere that rest."""
     return statistics.median(core_distances(here, there, 10.0, "--busy"))
+
+
+def two_pmds(first: int, second: int, rounds: int, *more: str) -> dict[str, list[list[float]]]:
+    """Cycles a packet of two PMDs on these cores, `alone` and `both` at once, of each one's rounds."""
+    return json.loads(_output(two_pmds_program, "--cores", f"{first},{second}", "--rounds", rounds, *more))
 
 
 def _output(*command) -> str:

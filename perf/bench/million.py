@@ -2,7 +2,7 @@
 """What a million flows cost, in an operator's terms: memory, and how soon a change of rules or FDB reaches all of them.
 
 As root, on a machine with two cores: core 1 is the PMD's, core 0 everybody else's. One VM sends a million flows to another
-as fast as it can; two rules read addresses, so that each pair of addresses is a flow.
+as fast as it can; two rules read addresses, so that each pair of addresses is a flow. What it says is in perf/results/million.txt, too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [str(HERE), str(PROJECT / "tests" / "vm")]
 
 import hugepages  # noqa: E402
+import machine  # noqa: E402
 from generator import Generator  # noqa: E402
 from process import wait_until  # noqa: E402
 from switch import Switch, vhost_port  # noqa: E402
@@ -39,6 +40,7 @@ READS = [f"priority=10,in_port=vm1,ip,nw_{side}=0.250.250.250/0.255.255.255,acti
 CHANGES = {"a rule on what flows read already": "ip,dl_dst=02:00:00:00:00:00/fe:00:00:00:00:00", "a rule that has flows read less": "ip"}
 # It forwards as the bridge did, and has flows read less: all of them come up again, and each waits for its turn to be decided.
 FORWARDS = "ip"
+RESULT = PROJECT / "perf" / "results" / "million.txt"
 WORK = Work("million", "one way", flows=FLOWS, pattern="one-way", warm_up=3.0)
 
 
@@ -120,10 +122,19 @@ def change_of_fdb(switch: Switch) -> tuple[float, float]:
     return took, max(0, known - flooded) / known * passed
 
 
+def say(line: str) -> None:
+    print(line, flush=True)
+    with open(RESULT, "a") as file:
+        file.write(line + "\n")
+
+
 def main() -> None:
     if os.geteuid() != 0:
         sys.exit("million: root is needed, for hugepages and for nice -20")
     os.nice(-20)
+    RESULT.unlink(missing_ok=True)
+    for what, version in machine.versions(PROJECT / "build" / "release" / "sluice").items():
+        say(f"{what}: {version}")
     Generator.binary = PROJECT / "build" / "release" / "perf" / "vmgen" / "vmgen"
     with contextlib.ExitStack() as stack:
         stack.enter_context(hugepages.reserved(Generator.hugepages))
@@ -139,14 +150,14 @@ def main() -> None:
         idle = resident(switch)
         switch.cli("port", "add", "name=others", "type=ring")
         switch.cli("rule", "add", "priority=20,in_port=others,actions=drop")
-        print(f"idle, 2 ports: keeper {idle['keeper'] / MIB:.0f} MiB, worker {idle['worker'] / MIB:.0f} MiB, together {sum(idle.values()) / MIB:.0f} MiB", flush=True)
+        say(f"idle, 2 ports: keeper {idle['keeper'] / MIB:.0f} MiB, worker {idle['worker'] / MIB:.0f} MiB, together {sum(idle.values()) / MIB:.0f} MiB")
         empty = resident(switch)["worker"]
         os.setpriority(os.PRIO_PROCESS, 0, 0)  # the VMs give way to the slow path, whose core they are on
         with Generator(directory, WORK, sockets, 300.0) as generator:
             generator.wait_until_measured()
             flows = all_flows(switch)
             grown = resident(switch)["worker"] - empty
-            print(f"{flows:,} flows: {grown / MIB:.0f} MiB more, the slow path's records included", flush=True)
+            say(f"{flows:,} flows: {grown / MIB:.0f} MiB more, the slow path's records included")
             for what, match in CHANGES.items():
                 added, deleted = [], []
                 for _ in range(ROUNDS):
@@ -154,18 +165,18 @@ def main() -> None:
                     assert late == 0, f"{late} frames came after the answer to rule add {match}"
                     added.append(seconds)
                     deleted.append(change_of_rules(switch, "rule_del", f"priority=5,{match}")[0])
-                print(f"{what}: in force: {text(added)}; and deleted: {text(deleted)}", flush=True)
+                say(f"{what}: in force: {text(added)}; and deleted: {text(deleted)}")
             added, deleted = [], []
             for _ in range(ROUNDS):
                 added.append(change_that_forwards(switch, "rule_add", f"priority=5,{FORWARDS},actions=output:vm2"))
                 deleted.append(change_that_forwards(switch, "rule_del", f"priority=5,{FORWARDS}"))
-            print(f"a rule that forwards and has flows read less: {told(added)}\n… deleted: {told(deleted)}", flush=True)
+            say(f"a rule that forwards and has flows read less: {told(added)}\n… deleted: {told(deleted)}")
             flushes = []
             for _ in range(ROUNDS):
                 all_flows(switch)
                 flushes.append(change_of_fdb(switch))
             answered, stale = zip(*flushes)
-            print(f"FDB flushed: answered: {text(answered)}; frames by the addresses of before, as time: {text(stale)}")
+            say(f"FDB flushed: answered: {text(answered)}; frames by the addresses of before, as time: {text(stale)}")
 
 
 main()

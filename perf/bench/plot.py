@@ -69,10 +69,11 @@ def ratios(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
         if not math.isnan(found := ratio(runs, work.name)):
             drawing.bar(left, y + 5, x(found) - left, row - 12, COLOURS["Sluice"])
         for contender in ("Sluice", "testpmd"):
-            for value in report.ratios(runs, work.name, contender):
+            found = report.ratios(runs, work.name, contender)
+            for value in found:
                 drawing.dot(x(value), y + row / 2 - 1, COLOURS[contender], opacity=0.8)
-            if (middle := ratio(runs, work.name, contender)) > most:
-                drawing.text(x(most) - 8, y + row / 2 + 3, f"off the scale: {middle:.1f}", COLOURS[contender], anchor="end")
+            if off := [value for value in found if value > most]:
+                drawing.text(x(most) - 8, y + row / 2 + 3, f"off the scale: {', '.join(f'{value:.1f}' for value in sorted(off))}", COLOURS[contender], anchor="end")
         if work.target is not None:
             drawing.line([(x(work.target), y + 1), (x(work.target), y + row - 3)], width=3)
     drawing.save(path)
@@ -108,10 +109,13 @@ def flows(path: pathlib.Path, works: list[Work], runs: list[Run]) -> None:
     for contender in CONTENDERS[:2]:
         for rules, dash, radius in ((READS_ADDRESSES, "", 3.0), (HOST_RULES, "6 4", 1.5)):
             there = [work for work in points if (not work.rules or work.rules == rules) and of(runs, work.name, contender)]
-            drawing.line([(x(2 * work.flows), y(statistics.median(of(runs, work.name, contender)))) for work in there], COLOURS[contender], 2, dash)
+            whole = [work for work in there if not report.missing_flows(work, runs, contender)]
+            drawing.line([(x(2 * work.flows), y(statistics.median(of(runs, work.name, contender)))) for work in whole], COLOURS[contender], 2, dash)
             for work in there:
                 for value in of(runs, work.name, contender):
-                    drawing.dot(x(2 * work.flows), y(value), COLOURS[contender], radius, opacity=0.7)
+                    drawing.dot(x(2 * work.flows), y(value), COLOURS[contender], radius, opacity=0.7 if work in whole else 0.2)
+                if work not in whole:
+                    drawing.text(x(2 * work.flows) - 8, y(max(of(runs, work.name, contender))) + 4, "not all in the table", COLOURS[contender], anchor="end")
     drawing.save(path)
 
 

@@ -13,7 +13,7 @@ import machine
 from figures import Sample
 from run import STRETCH, Run
 from verdict import at_most, at_most_either_way
-from work import Work
+from work import READS_ADDRESSES, Work
 
 README = machine.PROJECT / "perf" / "README.md"
 BEGIN, END = "<!-- table -->", "<!-- /table -->"  # the last table is shown between them
@@ -21,6 +21,7 @@ CONTENDERS = ("Sluice", "OVS-DPDK", "testpmd")
 ONE_FLOW_BESIDE = "Sluice, 1 flow"  # in runs.csv: its cost of one flow, measured in the round of a row that is compared with it
 BUSY = 0.95  # of its time a PMD is at least busy that has all it can do
 LOSS = 0.01  # of the frames: more than this is said
+ALL = 0.99  # of the flows: a table with fewer has not all of them
 
 
 def write(folder: pathlib.Path, versions: dict[str, str], works: list[Work], runs: list[Run], further: list[tuple[str, ...]], samples: list[Sample],
@@ -86,7 +87,7 @@ def _table(works: list[Work], runs: list[Run]) -> list[str]:
     for work in works:
         if not any(run.work == work.name for run in runs):
             continue
-        cells = [work.title, *(_cycles(of(runs, work.name, contender), rounds) for contender in CONTENDERS)]
+        cells = [work.title, *(_cycles(of(runs, work.name, contender), rounds) + _flows(work, runs, contender) for contender in CONTENDERS)]
         cells += _verdict(work, runs)
         cells += [_rate(runs, work.name, contender) for contender in CONTENDERS]
         cells += [" · ".join(_batch(of(runs, work.name, contender, "per_batch")) for contender in CONTENDERS), work.ovs]
@@ -104,6 +105,19 @@ def _cycles(values: list[float], rounds: int) -> str:
     """The median, and from where to where the runs are; how many, if some have failed."""
     fewer = f"; {len(values)} rounds" if len(values) < rounds else ""
     return f"**{statistics.median(values):.0f}** ({min(values):.0f}–{max(values):.0f}{fewer})" if values else "–"
+
+
+def missing_flows(work: Work, runs: list[Run], contender: str) -> bool:
+    """Whether its table had fewer flows at the end than there were, so that the packets of the others were upcalls. Of rules that tell
+    each pair of addresses apart."""
+    found = of(runs, work.name, contender, "flows")
+    return work.rules == READS_ADDRESSES and bool(found) and any(found) and statistics.median(found) < ALL * 2 * work.flows
+
+
+def _flows(work: Work, runs: list[Run], contender: str) -> str:
+    if not missing_flows(work, runs, contender):
+        return ""
+    return f", with {statistics.median(of(runs, work.name, contender, 'flows')):,.0f} of the {2 * work.flows:,} flows in its table"
 
 
 def _batch(values: list[float]) -> str:

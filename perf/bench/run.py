@@ -17,6 +17,7 @@ from work import Work
 
 MARGIN = 0.15  # seconds that the traffic goes on behind the contender's stretch
 STRETCH = 0.4  # seconds, each of which has the cores at one distance or not
+INTERVAL = 0.05  # seconds, of which the VMs say what they sent and received
 ALIKE = 1.5    # by so much, at most, distances between the cores differ that are one
 ENOUGH = 2     # stretches at the distance that is wanted
 TRIES = 3      # at most, of a run, until it has enough of them; twice as many, until it has one
@@ -49,7 +50,7 @@ def all_at(distance: float, looks: list[float]) -> bool:
 @dataclasses.dataclass(frozen=True)
 class Stretch:
     """Of the time that traffic takes."""
-    reading: Reading
+    reading: Reading    # of the packets, those that got through
     looks: list[float]  # at the distance between the cores
 
     def is_at(self, distance: float) -> bool:
@@ -89,15 +90,32 @@ def traffic(contender: Contender, seconds: float, *more: str) -> tuple[Reading, 
 
 def in_stretches(contender: Contender, seconds: float) -> tuple[list[Stretch], int, Traffic]:
     """The same, stretch by stretch, with looks at the distance between the cores; and the flows at the end."""
-    with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, listen=contender.setting.vms_listen, warm_up=contender.warm_up) as generator:
+    with Generator(contender.directory, contender.work, contender.sockets, seconds + MARGIN, f"--interval={1000 * INTERVAL:.0f}",
+                   listen=contender.setting.vms_listen, warm_up=contender.warm_up) as generator:
         generator.wait_until_measured()
         end = time.monotonic() + seconds
-        stretches = []
-        while not stretches or time.monotonic() + STRETCH < end:
+        found = []
+        while not found or time.monotonic() + STRETCH < end:
+            begin = time.monotonic()
             contender.clear()
             looks = machine.core_distances(OTHER_CORE, PMD_CORE, min(STRETCH, seconds))
-            stretches.append(Stretch(contender.read(), looks))
-        return stretches, contender.flows(), generator.report()
+            found.append((contender.read(), looks, begin, time.monotonic()))
+        flows, seen = contender.flows(), generator.report()
+        total, intervals = seen.report["total"], generator.intervals()
+    copies = total["expected"] / max(1, total["sent"])
+    return [Stretch(_through(reading, share_received(intervals, begin, end, copies)), looks) for reading, looks, begin, end in found], flows, seen
+
+
+def share_received(intervals: list[dict], begin: float, end: float, copies: float) -> float:
+    """Of the frames that VMs sent in a stretch of time; `copies`: how many VMs each is for. To the VMs' intervals."""
+    inside = [event["total"] for event in intervals if begin <= event["clock_s"] - INTERVAL and event["clock_s"] <= end]
+    sent, received = (sum(each[what] for each in inside) for what in ("sent", "received"))
+    return min(1.0, received / (sent * copies)) if sent else 1.0
+
+
+def _through(reading: Reading, share: float) -> Reading:
+    """A packet that was dropped cost less than one that got through, and is no work done."""
+    return dataclasses.replace(reading, packets=share * reading.packets)
 
 
 def traffic_at_distance(kind: type[Contender], work: Work, distance: float, seconds: float, *more: str) -> tuple[Reading, Traffic, bool]:
@@ -168,6 +186,5 @@ def together(readings: list[Reading]) -> Reading:
 def measure(kind: type[Contender], work: Work, number: int, seconds: float, distance: float) -> Run:
     found = at_distance(kind, work, Setting(vms_listen=work.vms_listen, idle_timeout=work.idle_timeout), seconds, distance)
     reading, seen = found.reading, found.seen
-    # A packet that was dropped cost less than one that got through, and is no work done.
-    return Run(work.name, number, kind.name, reading.cycles / (1 - found.loss), reading.per_batch, seen.pps, seen.bps, found.loss, reading.busy_share, seen.limit,
+    return Run(work.name, number, kind.name, reading.cycles, reading.per_batch, seen.pps, seen.bps, found.loss, reading.busy_share, seen.limit,
                found.idle_bytes / 2**20, found.distance, found.steady, found.flows)

@@ -225,13 +225,18 @@ Json search_of(const Options& options, const SearchOutcome& outcome) {
                       {"lost", trial.expected - trial.received},
                       {"loss_percent", trial.loss_percent()},
                       {"passed", trial.passed},
+                      {"spoiled", trial.spoiled},
                       {"verification", trial.verification}});
   }
   const Trial found = outcome.found.value_or(Trial{});
   const auto each_second = [&](std::uint64_t count) {
     return outcome.found ? Json(static_cast<double>(count) / found.seconds) : Json(nullptr);
   };
+  const bool highest = outcome.found && !outcome.trials.empty() && found.rate >= outcome.trials.front().rate;
   return {{"loss_percent", options.search_loss_percent},
+          {"limit", outcome.generator_was_limit ? "generator"
+                    : highest                   ? "rate"
+                                                : "switch"},
           {"rate", outcome.found ? Json(found.rate) : Json(nullptr)},
           {"tx_pps", each_second(found.offered)},
           {"rx_pps", each_second(found.received)},
@@ -251,10 +256,12 @@ std::string text_of(const Json& report) {
       generator["rx_polls_empty_share"].get<double>() * 100, generator["longest_stall_us"].get<double>(),
       generator["limit"].get<std::string>(), generator["note"].get<std::string>());
   if (const Json& search = report["search"]; !search.is_null()) {
-    text += search["rate"].is_null()
-                ? std::string{"search: no rate passed\n"}
-                : fmt::format("search: {:.0f} frames a second from each sender at a loss of at most {:g} %\n",
-                              search["rate"].get<double>(), search["loss_percent"].get<double>());
+    text +=
+        search["rate"].is_null()
+            ? std::string{"search: no rate passed\n"}
+            : fmt::format("search: {:.0f} frames a second from each sender at a loss of at most {:g} %; limit: {}\n",
+                          search["rate"].get<double>(), search["loss_percent"].get<double>(),
+                          search["limit"].get<std::string>());
   }
   return text;
 }

@@ -36,10 +36,20 @@ class Bisection {
       step = std::min(2 * step, kLargestStep);
     }
     if (stopped_) outcome_.found.reset();
+    outcome_.generator_was_limit = generator_was_limit();
     return std::move(outcome_);
   }
 
  private:
+  [[nodiscard]] bool generator_was_limit() const {
+    const double found = outcome_.found ? outcome_.found->rate : 0;
+    const Trial* next = nullptr;
+    for (const Trial& trial : outcome_.trials) {
+      if (trial.passed || trial.rate <= found) continue;
+      if (next == nullptr || trial.rate <= next->rate) next = &trial;  // of one rate the last attempt
+    }
+    return next != nullptr && next->spoiled;
+  }
   [[nodiscard]] double lowest() const { return kLowestShare * settings_.highest; }
 
   /// Between a rate that passed and one that did not, or the same.
@@ -60,10 +70,11 @@ class Bisection {
         return false;
       }
       trial->verification = verification;
-      trial->passed = !spoiled(*trial) && trial->loss_percent() <= settings_.loss_percent;
+      trial->spoiled = spoiled(*trial);
+      trial->passed = !trial->spoiled && trial->loss_percent() <= settings_.loss_percent;
       outcome_.trials.push_back(*trial);
       if (verification && trial->passed) outcome_.found = *trial;  // rates that pass are tried in ascending order
-      if (!spoiled(*trial)) return trial->passed;
+      if (!trial->spoiled) return trial->passed;
     }
     return false;
   }

@@ -18,6 +18,7 @@ struct Trial {
   std::uint64_t received = 0;
   std::uint64_t received_bytes = 0;
   bool passed = false;
+  bool spoiled = false;  ///< too much was skipped for it to say anything of the switch
   bool verification = false;
 
   [[nodiscard]] double loss_percent() const {
@@ -35,6 +36,9 @@ struct SearchSettings {
 struct SearchOutcome {
   std::optional<Trial> found;  ///< the verification of the highest rate that passed one; none if none did
   std::vector<Trial> trials;   ///< in the order made
+  /// The generator could not offer the lowest rate above that one which was tried and did not pass: the switch may well
+  /// forward more.
+  bool generator_was_limit = false;
 };
 
 /// `attempt` makes a trial of a rate and a duration; none: it was stopped, which ends the search without a rate.

@@ -68,6 +68,7 @@ def test_a_killed_worker_of_two_pmds_is_followed_by_one_that_goes_on(place, time
             t.kill()
         total = t.report()
         t.assert_each_kill_duplicates_a_burst_at_most(total)
+        t.assert_each_kill_loses_a_burst_at_most(total)
         figures.add_gaps(f"kill -9, two PMDs, one on the VMs' core, {kind}", t.outages(), halts, aims.KILL, total)
 
 
@@ -127,6 +128,7 @@ def test_a_worker_that_stands_by_takes_over(place, times, figures, halts, kind, 
             t.kill()
         total = t.report()
         t.assert_each_kill_duplicates_a_burst_at_most(total)
+        t.assert_each_kill_loses_a_burst_at_most(total)
         assert "takes over" in t.switch.log()
         figures.add_gaps(f"kill -9 with standby, {kind}, {mode}: nobody has the ports", t.without_a_worker(), halts, aims.KILL_WITH_STANDBY, total)
         figures.add_gaps("… as the VMs see it", t.outages(), halts, aims.KILL_WITH_STANDBY)
@@ -337,6 +339,17 @@ def test_after_an_upgrade_no_packet_of_a_flow_that_was_there_waits_for_a_decisio
             (pmd,) = t.switch.rpc("pmds")["pmds"]
             assert pmd["hits"] > FRAMES and pmd["misses"] == 0 and t.worker()["flows"] == flows
         assert re.search(rf"info {flows} of the {flows} flows of the worker before are here", t.switch.log())
+        t.assert_nothing_lost(t.report(), RATE)
+
+
+def test_an_upgrade_of_two_pmds_moves_no_queue_of_a_vm_while_devices_are_closed(place, times):
+    ports = [{"name": "device", "type": "null", "no_rx": True}, *vhost_ports(place)["ports"]]
+    with trial(place, "split-two-queues", ports=ports, pmd={"cores": [0, 1], "idle": "sleep up to 50 us"}) as t:
+        t.wait_traffic()
+        for _ in range(times(3, 20)):
+            t.upgrade()
+            pmds = t.switch.rpc("pmds")["pmds"]
+            assert all(pmd["misses"] == 0 < pmd["hits"] for pmd in pmds) and len(pmds) == 2, pmds
         t.assert_nothing_lost(t.report(), RATE)
 
 

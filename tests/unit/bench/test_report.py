@@ -43,21 +43,25 @@ def test_a_rate_says_how_much_was_lost_if_that_is_much():
     assert rate(0.005) == "1.46, 0.7"
 
 
-def measured(monkeypatch, runs, wanted=0.0, loss=0.0):
+def measured(monkeypatch, runs, wanted=0.0):
     """What is said of runs over and over: each a list of stretches, a cycles' figure and what the looks at the distance found."""
-    counts = dict(received=25, expected=100, lost=100 * loss, corrupted=0, duplicated=0, reordered=0)
+    counts = dict(received=25, expected=100, lost=0, corrupted=0, duplicated=0, reordered=0)
     runs = itertools.cycle(runs)
 
     def in_stretches(*_):
         return ([run.Stretch(Reading(1, cycles, 32, 1.0), looks) for cycles, looks in next(runs)], 0,
-                Traffic(1.0, 1.0, loss, "switch", {"total": counts}))
+                Traffic(1.0, 1.0, 0.0, "switch", {"total": counts}))
     monkeypatch.setattr(run, "contest", lambda *_, **__: contextlib.nullcontext(types.SimpleNamespace(resident_bytes=lambda: 0)))
     monkeypatch.setattr(run, "in_stretches", in_stretches)
     return run.measure(types.SimpleNamespace(name="Sluice"), WORKS[0], 1, 1.0, wanted)
 
 
-def test_a_dropped_packet_is_no_work_done(monkeypatch):
-    assert measured(monkeypatch, [[(50, [300])]], loss=0.75).cycles == 200
+def test_a_dropped_packet_is_no_work_done_and_what_was_dropped_is_of_the_same_stretch_of_time():
+    intervals = [{"clock_s": clock, "total": {"sent": 100, "received": received}} for clock, received in ((10.05, 5), (10.10, 100), (10.15, 300), (10.20, 0))]
+    assert run.share_received(intervals, 10.04, 10.16, copies=4) == 0.5
+    assert run.share_received(intervals, 10.04, 10.09, copies=4) == 1, "no interval is inside"
+    assert run.share_received(intervals, 10.0, 10.11, copies=0.5) == 1, "what was on its way before"
+    assert run._through(Reading(100, 1000, 32, 1.0), 0.5).cycles == 20
 
 
 def test_stretches_count_in_which_the_cores_were_as_far_apart_as_is_wanted(monkeypatch):
@@ -105,6 +109,19 @@ def test_each_number_of_flows_has_both_forms_of_the_rules_and_the_plot_both_line
     plot.flows(tmp_path / "flows.svg", list(WORKS), runs)
     lines = [line for line in (tmp_path / "flows.svg").read_text().splitlines() if line.startswith("<polyline") and 'stroke-width="2"' in line]
     assert len(lines) == 4 and sum("dasharray" in line for line in lines) == 2
+
+
+def test_a_switch_that_does_not_have_all_flows_in_its_table_is_told_and_not_on_the_line(tmp_path):
+    work = next(work for work in WORKS if work.name == "flows-100k")
+    def runs(flows):
+        others = [a_run(work.name, 1, contender, 150.0) for work in WORKS for contender in ("Sluice", "OVS-DPDK") if work.name != "flows-100k"]
+        return [*others, *(dataclasses.replace(a_run(work.name, 1, "OVS-DPDK"), flows=count) for count in flows)]
+    def drawn(flows):
+        plot.flows(tmp_path / "flows.svg", list(WORKS), runs(flows))
+        return "not all in the table" in (tmp_path / "flows.svg").read_text()
+    assert report._flows(work, runs([30_000]), "OVS-DPDK") == ", with 30,000 of the 200,000 flows in its table" and drawn([30_000])
+    assert report._flows(work, runs([200_010]), "OVS-DPDK") == "" and not drawn([200_010])
+    assert report._flows(WORKS[0], [dataclasses.replace(a_run(), flows=1)], "Sluice") == "", "plain switching has one flow for many"
 
 
 def test_new_flows_are_judged_beside_the_share_of_capacity_that_was_offered(monkeypatch):
@@ -157,15 +174,21 @@ def test_latency_that_is_met_by_one_of_the_two_ratios_alone_says_so(monkeypatch)
     assert row[:2] == ("latency at 4.0 Mpps, half of OVS's capacity, p50", "at most OVS's (is 0.98 of it; of medians 2.00): met by rounds alone")
 
 
-def test_a_rate_without_loss_is_the_vms_where_they_lost_nothing_in_most_rounds(monkeypatch):
-    def found(losses):
-        return {"rate": 1e6, "rx_pps": 1e6, "trials": [{"loss_percent": loss, "passed": loss == 0} for loss in losses]}
-    rounds = [[0, 0], [0, 3], [0, 0], [0, 3], [0, 2], [0, 0]]  # Sluice's and OVS's in turn
-    runs = iter([found(losses) for losses in rounds * 2])
+def test_a_rate_without_loss_says_in_how_many_rounds_it_was_the_vms(monkeypatch):
+    def found(limit):
+        return {"rate": 1e6, "rx_pps": 1e6, "limit": limit, "trials": [{"spoiled": limit == "generator"}]}
+    limits = ["generator", "switch", "generator", "switch", "switch", "rate"]  # Sluice's and OVS's in turn
+    runs = iter([found(limit) for limit in limits * 2])
     monkeypatch.setattr(figures, "contest", lambda *_, **__: contextlib.nullcontext())
     monkeypatch.setattr(figures, "searched", lambda *_: next(runs))
     rows = figures.no_loss(figures.Samples(), 3)
-    assert [cell.endswith("(generator)") for cell in rows[0][2:]] == [True, False]
+    assert rows[0][2].endswith(" Mpps (generator in 2 of 3)") and rows[0][3].endswith(" Mpps")
+
+
+def test_what_a_second_pmd_adds_is_of_both(monkeypatch):
+    monkeypatch.setattr(figures.machine, "two_pmds", lambda *_: {"alone": [[100, 100, 100], [90, 90, 90]], "both": [[100, 125, 200], [90, 90, 180]]})
+    row, packed = figures.two_pmds(figures.Samples(), 3)
+    assert row[1] == "at least 0.9: **not met**, by 11%" and row[2] == "0.80 (0.00–1.00)" and "packed" in packed[0]
 
 
 def test_new_flows_have_to_arrive(monkeypatch):

@@ -90,6 +90,23 @@ TEST(Search, repeats_a_trial_that_the_generator_spoiled) {
   EXPECT_GE(found.found->rate, 0.985 * 500'000);
 }
 
+TEST(Search, says_whose_limit_was_found) {
+  // A switch that forwards so many, and a generator that makes so many.
+  const auto limit = [](double capacity, double makes) {
+    return search(settings(0, 1e6), [=](double rate, double seconds) {
+      Trial trial = through(capacity, std::min(rate, makes), seconds);
+      trial.rate = rate;
+      trial.skipped = static_cast<std::uint64_t>(rate * seconds) - trial.offered;
+      return trial;
+    });
+  };
+  EXPECT_TRUE(limit(900'000, 500'000).generator_was_limit);
+  EXPECT_NEAR(limit(900'000, 500'000).found->rate, 526'000, 10'000) << "so much may be skipped";
+  EXPECT_FALSE(limit(500'000, 900'000).generator_was_limit);
+  EXPECT_FALSE(limit(2e6, 2e6).generator_was_limit);
+  EXPECT_TRUE(limit(2e6, 0).generator_was_limit);
+}
+
 TEST(Search, what_was_never_really_offered_does_not_pass) {
   const auto found = search(settings(0, 1e6), [&](double rate, double seconds) {
     Trial trial = through(1e9, rate, seconds);
