@@ -184,7 +184,7 @@ Expected<PortId> Switch::Impl::open_port(const PortConfig& port) {
   if (auto noted = note_port(port.name, port.text); !noted) return tl::unexpected(noted.error());
   link.slots().settle(id, port.name);
   names.add(port.name, id);
-  SwitchPort& added = ports.add(id, port, nullptr);
+  SwitchPort& added = ports.add(id, port);
   adopt(added, std::move(*opened));
   added.port->activate();
   added.port->wake_guest();

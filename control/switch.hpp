@@ -106,8 +106,9 @@ class Switch {
   /// has to wait for it in take_up().
   void prepare_again();
   /// The same, of what list_flows() of that worker gave, once: its flows need no packet to be decided, but for those
-  /// that cannot be without one.
-  void adopt_flows(ports::UniqueFd list);
+  /// that cannot be without one, or all of them if there is no such list. An error: rules or ports were changed
+  /// meanwhile, and cannot be had here; there is nothing to do but to destroy the switch.
+  [[nodiscard]] Expected<void> adopt_flows(ports::UniqueFd list);
   /// Takes up the guests' ports, with all that the worker before us has learnt, counted and been told, and starts to
   /// work. After an error, here and below, there is nothing to do but to destroy the switch; after one in here the
   /// worker before us can go on (KeeperLink::works()).

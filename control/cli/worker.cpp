@@ -103,7 +103,7 @@ Expected<void> Worker::run() {
     if (!command || command->saying == Saying::stop) return {};
     if (command->saying == Saying::leave) ::_exit(kDone);
     if (command->saying == Saying::adopt_flows) {
-      switch_->adopt_flows(std::move(command->file));
+      if (auto adopted = switch_->adopt_flows(std::move(command->file)); !adopted) return adopted;
       link_.report(Saying::flows_adopted);
     }
     if (command->saying != Saying::go) continue;

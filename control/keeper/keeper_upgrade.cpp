@@ -119,8 +119,10 @@ void Keeper::overdue() {
     case Stage::none:
     case Stage::proving: return;
     case Stage::preparing:
-      if (std::exchange(lists_flows_, false)) return flows_adopted();  // without them
-      other_->why = "it was not ready in time";
+      if (std::exchange(lists_flows_, false) && other_->why.empty() && !other_->process.is_dying()) {
+        return flows_adopted();  // without them
+      }
+      if (other_->why.empty()) other_->why = "it was not ready in time";
       return other_->process.signal(SIGKILL);
     case Stage::closing:
     case Stage::parking:

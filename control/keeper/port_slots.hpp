@@ -34,6 +34,9 @@ class PortSlots {
   [[nodiscard]] Expected<std::vector<unsigned>> find(std::span<const PortIdentity> ports) const;
   /// From now on the slot is the port's. Only by the worker that works.
   void settle(unsigned slot, const std::string& name);
+  /// The NUMA node of the slot's device, when it was open last; -1: not known.
+  [[nodiscard]] int node(unsigned slot) const { return static_cast<int>(shared_->labels[slot].node) - 1; }
+  void note_node(unsigned slot, int node) { shared_->labels[slot].node = static_cast<std::uint32_t>(node + 1); }
   /// The port is gone: nobody finds the slot by its name any more, but it is not yet to be had.
   void retire(unsigned slot);
   /// Nothing of the port is left: the slot is as if it had never been used.

@@ -72,6 +72,7 @@ void SharedMemory::clear_slot(unsigned slot) {
   if (::fallocate(fd_.get(), kHole, at, sizeof vhost) != 0) std::memset(static_cast<void*>(&vhost), 0, sizeof vhost);
   state_->tallies.forget(static_cast<flowtable::PortId>(slot));
   PortLabel& label = state_->labels[slot];
+  label.node = 0;
   label.name.fill(0);
   // release: after all that is cleared.
   label.in_use.store(PortLabel::kFree, std::memory_order_release);

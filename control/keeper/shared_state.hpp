@@ -54,7 +54,7 @@ struct PortLabel {
   static constexpr std::uint32_t kLeaving = 2;  ///< its port is gone; what is left of it may still be in use
 
   std::atomic<std::uint32_t> in_use;
-  std::uint32_t reserved;
+  std::uint32_t node;                 ///< NUMA node of a device plus 1, when it was open last; 0: not known
   std::array<char, kNameBytes> name;  ///< ended by 0
 };
 

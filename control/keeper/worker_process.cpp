@@ -177,6 +177,7 @@ UniqueFd WorkerProcess::thread_fd(int thread) const {
 
 bool WorkerProcess::is_dying() const {
   std::ifstream status(fmt::format("/proc/{}/status", pid_));
+  if (!status) return false;  // it is there until we wait for it: for want of descriptors, nothing can be said
   for (std::string line; std::getline(status, line);) {
     if (line.starts_with("CoreDumping:")) return line.ends_with("1");
   }

@@ -45,19 +45,33 @@ bool Fdb::aged(const FdbStore::Found& entry, std::uint64_t now_ns) const {
 
 void Fdb::preview(std::uint64_t now_ns, const Wanted& wanted) {
   const auto changes = store_.changes();
-  if (preview_ && changes && *preview_ == changes) return;
-  preview_ = changes;
-  auto found = store_.read();
-  for (auto& entry : found) entry.record = FdbStore::kNowhere;
+  if (preview_ && changes && preview_->changes == changes) return;
+  if (!preview_) preview_.emplace();
+  preview_->changes = changes;
+  auto [gone, found] = store_.look_again(preview_->records);
+  for (const FdbKey key : gone) {
+    if (entries_.erase(key) != 0) changes_.push_back(key);
+  }
   static_cast<void>(take_surplus(found, now_ns, wanted));
-  static_cast<void>(become(found));
+  for (const auto& one : found) {
+    entries_.insert_or_assign(one.key, Place{one.port, {one.seen_ns, 0}, FdbStore::kNowhere});
+    changes_.push_back(one.key);
+  }
 }
 
 void Fdb::take_up(std::uint64_t now_ns, const Wanted& wanted) {
   preview_.reset();
+  const auto previewed = std::exchange(entries_, decltype(entries_)(0, entries_.hash_function()));
   auto found = store_.take_up();
   set_aside(take_surplus(found, now_ns, wanted));
-  set_aside(become(found));
+  set_aside(begin_with(found));
+  for (const auto& one : found) {
+    const auto before = previewed.find(one.key);
+    if (before == previewed.end() || before->second.port != entries_.at(one.key).port) changes_.push_back(one.key);
+  }
+  for (const auto& [key, place] : previewed) {
+    if (!entries_.contains(key)) changes_.push_back(key);
+  }
 }
 
 /// What is not to be an entry. What is left is sorted by when it was last heard.
@@ -78,41 +92,22 @@ std::vector<FdbStore::Found> Fdb::take_surplus(std::vector<FdbStore::Found>& fou
   return surplus;
 }
 
-/// Has these as entries and no others. Returns those whose address is there already.
-std::vector<FdbStore::Found> Fdb::become(std::span<const FdbStore::Found> found) {
+/// Has these as entries, from the oldest to the latest. Returns those whose address is there once more: the latest
+/// counts.
+std::vector<FdbStore::Found> Fdb::begin_with(std::span<const FdbStore::Found> found) {
   std::vector<FdbStore::Found> doubled;
-  ++reading_;
   entries_.reserve(found.size());
   for (const auto& one : found) {
-    const auto entry = entries_.find(one.key);
-    if (entry == entries_.end()) {
-      insert(one.key, one.port, one.seen_ns, one.record);
-    } else if (entry->second.reading == reading_) {
-      doubled.push_back(one);
-    } else {
-      find_again(one.key, entry->second, one);
+    const Place place{one.port, {one.seen_ns, ++order_}, one.record};
+    const auto [entry, is_new] = entries_.try_emplace(one.key, place);
+    if (!is_new) {
+      const Place older = std::exchange(entry->second, place);
+      doubled.push_back({older.record, one.key, older.port, older.heard.at_ns});
+      leave(one.key, older);
     }
+    enter(one.key, place);
   }
-  std::erase_if(entries_, [&](const auto& entry) {
-    const auto& [key, place] = entry;
-    if (place.reading == reading_) return false;
-    leave(key, place);
-    changes_.push_back(key);
-    return true;
-  });
   return doubled;
-}
-
-/// An entry of an earlier reading.
-void Fdb::find_again(FdbKey key, Place& place, const FdbStore::Found& found) {
-  if (place.port != found.port) changes_.push_back(key);
-  if (place.port != found.port || place.heard.at_ns != found.seen_ns) {
-    leave(key, place);
-    place = {found.port, {found.seen_ns, ++order_}, found.record, reading_};
-    enter(key, place);
-  }
-  place.record = found.record;
-  place.reading = reading_;
 }
 
 void Fdb::set_aside(std::span<const FdbStore::Found> entries) {
@@ -150,19 +145,19 @@ bool Fdb::learn(FdbKey key, PortId port, std::uint64_t now_ns) {
 void Fdb::refresh(FdbKey key, PortId port, std::uint64_t seen_ns) {
   const auto found = entries_.find(key);
   if (found == entries_.end() || found->second.port != port || found->second.heard.at_ns > seen_ns) return;
-  auto& [where, heard, record, reading] = found->second;
+  auto& [where, heard, record] = found->second;
   store_.place(record, port, seen_ns);
   by_age_.erase({heard, key});
   of_port_[port].erase({heard, key});
   heard = {seen_ns, ++order_};
-  by_age_.insert({heard, key});
-  of_port_[port].insert({heard, key});
+  by_age_.insert(by_age_.end(), {heard, key});
+  of_port_[port].insert(of_port_[port].end(), {heard, key});
 }
 
 void Fdb::move(FdbKey key, Place& place, PortId port, std::uint64_t now_ns) {
   store_.place(place.record, port, now_ns);
   leave(key, place);
-  place = {port, {now_ns, ++order_}, place.record, place.reading};
+  place = {port, {now_ns, ++order_}, place.record};
   enter(key, place);
   changes_.push_back(key);
 }
@@ -217,7 +212,7 @@ std::vector<Fdb::Entry> Fdb::entries() const {
 }
 
 void Fdb::insert(FdbKey key, PortId port, std::uint64_t seen_ns, FdbStore::Index record) {
-  const Place place{port, {seen_ns, ++order_}, record, reading_};
+  const Place place{port, {seen_ns, ++order_}, record};
   entries_.emplace(key, place);
   if (const auto before = unwanted_.extract(key); !before.empty()) store_.remove(before.mapped());
   enter(key, place);
@@ -227,8 +222,8 @@ void Fdb::insert(FdbKey key, PortId port, std::uint64_t seen_ns, FdbStore::Index
 void Fdb::enter(FdbKey key, const Place& place) {
   if (place.port >= of_port_.size()) of_port_.resize(std::size_t{place.port} + 1);
   auto& own = of_port_[place.port];
-  by_age_.insert({place.heard, key});
-  own.insert({place.heard, key});
+  by_age_.insert(by_age_.end(), {place.heard, key});  // as a rule, nothing was heard later
+  own.insert(own.end(), {place.heard, key});
   count(place.port, own.size() - 1, own.size());
 }
 

@@ -46,8 +46,9 @@ class Fdb {
   /// worker that may want them, until forget_unwanted().
   using Wanted = std::function<bool(FdbKey, flowtable::PortId)>;
   void take_up(std::uint64_t now_ns, const Wanted& wanted);
-  /// Before that, while that worker may still write, as often as one likes: what lookup() is to say until then. Nothing
-  /// is to be learnt. Where no address has moved since the last time, it returns at once.
+  /// Before that, while that worker may still write, as often as one likes: what lookup() is to say until then, and
+  /// nothing else is to be asked or learnt. Where no address has moved since the last time, it returns at once; else it
+  /// costs what FdbStore::look_again() does, and something for each that has.
   void preview(std::uint64_t now_ns, const Wanted& wanted);
   [[nodiscard]] bool previewed() const { return preview_.has_value(); }
   void forget_unwanted();
@@ -75,7 +76,7 @@ class Fdb {
   /// All entries, by VLAN and address.
   [[nodiscard]] std::vector<Entry> entries() const;
 
-  /// Keys that lookup() now answers differently, in order since the last call; a key may be there twice.
+  /// Keys that lookup() now answers differently, or may, in order since the last call; a key may be there twice.
   [[nodiscard]] std::vector<FdbKey> take_changes() { return std::exchange(changes_, {}); }
 
  private:
@@ -90,7 +91,6 @@ class Fdb {
     flowtable::PortId port;
     Heard heard;
     FdbStore::Index record;
-    std::uint32_t reading;  ///< the last one of the store that it was found in
   };
   struct Hash {
     std::uint64_t secret;
@@ -101,8 +101,7 @@ class Fdb {
   [[nodiscard]] bool aged(const FdbStore::Found& entry, std::uint64_t now_ns) const;
   [[nodiscard]] std::vector<FdbStore::Found> take_surplus(std::vector<FdbStore::Found>& found, std::uint64_t now_ns,
                                                           const Wanted& wanted) const;
-  [[nodiscard]] std::vector<FdbStore::Found> become(std::span<const FdbStore::Found> found);
-  void find_again(FdbKey key, Place& place, const FdbStore::Found& found);
+  [[nodiscard]] std::vector<FdbStore::Found> begin_with(std::span<const FdbStore::Found> found);
   void set_aside(std::span<const FdbStore::Found> entries);
   void insert(FdbKey key, flowtable::PortId port, std::uint64_t seen_ns, FdbStore::Index record);
   void move(FdbKey key, Place& place, flowtable::PortId port, std::uint64_t now_ns);
@@ -120,10 +119,12 @@ class Fdb {
   std::set<std::pair<std::size_t, flowtable::PortId>> by_count_;  ///< ports that have entries
   std::vector<FdbKey> changes_;
   std::uint64_t order_ = 0;
-  std::uint32_t reading_ = 0;  ///< how often the store was read
-  /// There was a preview, and nothing has been taken up yet: of what the store said of changes then. No entry has a
-  /// record.
-  std::optional<std::optional<std::uint32_t>> preview_;
+  struct Preview {
+    std::optional<std::uint32_t> changes;  ///< what the store said of them
+    std::vector<FdbStore::Glance> records;
+  };
+  /// There was one, and nothing has been taken up yet: no entry has a record, and none is in an order of age.
+  std::optional<Preview> preview_;
 };
 
 }  // namespace sluice::control

@@ -1,5 +1,7 @@
 #include "control/slowpath/fdb_store.hpp"
 
+#include <utility>
+
 namespace sluice::control {
 namespace {
 
@@ -20,20 +22,26 @@ std::vector<FdbStore::Found> FdbStore::take_up() {
   for (Index i = memory_->used.load(std::memory_order_relaxed); i-- > 0;) {
     if ((memory_->records[i].address.load(std::memory_order_relaxed) & kInUse) == 0) free_.push_back(i);
   }
-  return read();
+  std::vector<Glance> nothing;
+  return look_again(nothing).found;
 }
 
-std::vector<FdbStore::Found> FdbStore::read() const {
-  std::vector<Found> found;
-  if (memory_ == nullptr) return found;
-  for (Index i = memory_->used.load(std::memory_order_relaxed); i-- > 0;) {
+FdbStore::Difference FdbStore::look_again(std::vector<Glance>& seen) const {
+  Difference out;
+  if (memory_ == nullptr) return out;
+  seen.resize(memory_->used.load(std::memory_order_relaxed));
+  for (Index i = 0; i < seen.size(); ++i) {
     const std::uint64_t address = memory_->records[i].address.load(std::memory_order_relaxed);
     const std::uint64_t place = memory_->records[i].place.load(std::memory_order_relaxed);
-    if ((address & kInUse) == 0) continue;
-    found.push_back({i, FdbKey{address & ~kInUse}, static_cast<PortId>(place >> kPortShift),
-                     clock_.ns_at((place & kTickMask) << kTickShift)});
+    const bool in_use = (address & kInUse) != 0;
+    const Glance now = in_use ? Glance{address, static_cast<PortId>(place >> kPortShift)} : Glance{};
+    const Glance before = std::exchange(seen[i], now);
+    if (now == before) continue;
+    if (before.address != 0) out.gone.push_back(FdbKey{before.address & ~kInUse});
+    if (!in_use) continue;
+    out.found.push_back({i, FdbKey{address & ~kInUse}, now.port, clock_.ns_at((place & kTickMask) << kTickShift)});
   }
-  return found;
+  return out;
 }
 
 std::optional<std::uint32_t> FdbStore::changes() const {

@@ -46,6 +46,7 @@ SlowPath::~SlowPath() {
 void SlowPath::take_up_fdb(std::uint64_t now_ns) {
   fdb_.take_up(now_ns, [this](FdbKey key, flowtable::PortId id) { return wants(key, id); });
   flows_.fdb_changed();
+  sweep_.begin(now_ns);
   now_ns_ = now_ns;
   started_ = true;
 }
@@ -54,7 +55,9 @@ void SlowPath::correct_adopted_flows(std::uint64_t now_ns) {
   if (!fdb_.previewed()) return;
   fdb_.preview(now_ns, [this](FdbKey key, flowtable::PortId id) { return wants(key, id); });
   flows_.fdb_changed();
-  while (flows_.settle(kSettledARound, now_ns)) continue;
+  // Of more flows the rest is the rounds', which no guest waits for.
+  static_cast<void>(flows_.settle(kSettledARound, now_ns));
+  flows_.flush();
 }
 
 bool SlowPath::wants(FdbKey key, flowtable::PortId id) const {
@@ -90,7 +93,6 @@ std::size_t SlowPath::adopt_flows(FlowListReader& list, std::uint64_t now_ns) {
     for (const auto& [flow, mask] : flows) adopted += adopt(flow, *mask, now_ns) ? 1 : 0;
   }
   // What many flows ask of the first rounds, done now: guests wait for those.
-  sweep_.begin(now_ns);
   while (memory_.run(flows_.records())) continue;
   return adopted;
 }

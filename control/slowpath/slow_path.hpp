@@ -82,8 +82,8 @@ class SlowPath {
   /// and by what that worker has learnt so far; but not those that take a packet to decide. Before the PMDs' first
   /// loop, once, after set_port() of all ports and before take_up_fdb(). How many.
   std::size_t adopt_flows(FlowListReader& list, std::uint64_t now_ns);
-  /// What that worker has learnt since they were adopted. When it writes no more, before the PMDs' first loop; in
-  /// microseconds, where no address has moved.
+  /// What that worker has learnt since they were adopted, for as many flows as a round settles. When it writes no more,
+  /// before the PMDs' first loop; in microseconds, where few addresses have moved.
   void correct_adopted_flows(std::uint64_t now_ns);
 
   /// A round of bounded work. `now_ns` is the PMDs' clock and never goes back. False if there was nothing to do.

@@ -23,21 +23,20 @@ void Switch::Impl::list_more(const std::shared_ptr<FlowListing>& listing, const 
             [this, listing, then](bool more) { more ? list_more(listing, then) : then(listing->list.finish()); });
 }
 
-void Switch::adopt_flows(ports::UniqueFd list) {
+Expected<void> Switch::adopt_flows(ports::UniqueFd list) {
   const auto& log = impl_->host.log;
   auto reader = FlowListReader::open(std::move(list));
   if (!reader) {
     log(ports::Severity::warning,
         "the flows of the worker before begin with their next packets: " + reader.error().message);
-    return;
+    return {};
   }
   // What is changed from here on costs all that is done here, and that while guests wait.
-  if (auto done = impl_->prepare_again_if_changed(impl_->link.another_works()); !done) {
-    log(ports::Severity::warning, done.error().message);  // and so it will when the ports are taken up
-    return;
-  }
+  impl_->link.catch_up();
+  if (auto done = impl_->prepare_again_if_changed(impl_->link.another_works()); !done) return done;
   const std::size_t adopted = impl_->prepared->adopt_flows(*reader, datapath::now_ns());
   log(ports::Severity::info, fmt::format("{} of the {} flows of the worker before are here", adopted, reader->size()));
+  return {};
 }
 
 }  // namespace sluice::control

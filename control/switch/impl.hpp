@@ -97,7 +97,7 @@ struct Switch::Impl {
   KeeperLink& link;  ///< what outlives us
   RunTimeChanges changes;
   std::optional<Baseline> baseline;             ///< of `loaded`, once it is asked for
-  ChangeLog::Mark changes_seen;                 ///< those that `config` is made of
+  std::optional<ChangeLog::Mark> changes_seen;  ///< those that `config` is made of; nothing: it is not, whole
   std::map<std::string, std::string> unopened;  ///< ports that cannot be had now, and why
   // In the order they are needed; destroyed from the last to the first.
   ports::Eal eal;

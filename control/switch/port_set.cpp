@@ -30,8 +30,8 @@ Expected<void> PortSet::check(const PortConfig& config) const {
   return {};
 }
 
-SwitchPort& PortSet::add(PortId id, const PortConfig& config, std::unique_ptr<ports::Port> port) {
-  ports_.push_back(SwitchPort{id, config, std::move(port)});
+SwitchPort& PortSet::add(PortId id, const PortConfig& config, int numa_node) {
+  ports_.push_back(SwitchPort{.id = id, .config = config, .port = nullptr, .numa_node = numa_node});
   return ports_.back();
 }
 
@@ -56,7 +56,10 @@ std::vector<PortQueues> PortSet::queues() const {
   out.reserve(ports_.size());
   for (const SwitchPort& p : ports_) {
     PortQueues queues{.id = p.id, .name = p.config.name, .max_frame = p.config.mtu + ports::kFrameOverhead};
-    if (!p.config.vhost_user) queues.rx_places = p.config.queues;
+    if (!p.config.vhost_user) {
+      queues.rx_places = p.config.queues;
+      queues.numa_node = p.numa_node;
+    }
     if (p.in_use) {
       queues.numa_node = p.port->numa_node();
       queues.rx = p.port->rx_queues();

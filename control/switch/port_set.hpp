@@ -23,6 +23,7 @@ struct SwitchPort {
   PortConfig config;
   std::unique_ptr<ports::Port> port;
   bool in_use = false;  ///< the slow path knows it: PMDs may poll it
+  int numa_node = -1;   ///< of a device, when it was open last; -1: not known
 };
 
 class PortSet {
@@ -31,7 +32,7 @@ class PortSet {
   void reserve(const std::string& claim, const std::string& what) { reserved_[claim] = what; }
   /// An error if the name, or anything the port claims, is taken.
   [[nodiscard]] Expected<void> check(const PortConfig& config) const;
-  SwitchPort& add(flowtable::PortId id, const PortConfig& config, std::unique_ptr<ports::Port> port);
+  SwitchPort& add(flowtable::PortId id, const PortConfig& config, int numa_node = -1);
   /// Takes a port out; its id stays taken until release_id().
   [[nodiscard]] SwitchPort take(const std::string& name);
   void release_id(flowtable::PortId id) { leaving_.erase(id); }

@@ -128,7 +128,7 @@ Expected<void> Switch::Impl::set_up(SlowPath& slow) {
     if (auto fits = ports.check(port); !fits) return fits;
     names.add(port.name, id);
     slow.set_port(id, port.name, port.vlan);
-    ports.add(id, port, nullptr);
+    ports.add(id, port, link.slots().node(id));
   }
   auto judged = judge_rules(config.rules, names);
   if (!judged) return tl::unexpected(Error{fmt::format("{}", fmt::join(judged.error(), "\n"))});
@@ -137,10 +137,11 @@ Expected<void> Switch::Impl::set_up(SlowPath& slow) {
   return {};
 }
 
-/// Those of vhost-user: what of it takes time, and nothing that the worker before us would notice.
+/// Those of vhost-user that are not yet: what of it takes time, and nothing that the worker before us would notice.
 Expected<void> Switch::Impl::prepare_ports(std::vector<SwitchPort> prepared_before, bool has_time) {
+  unopened.clear();
   for (SwitchPort& port : ports.all()) {
-    if (!port.config.vhost_user) continue;
+    if (!port.config.vhost_user || port.port != nullptr) continue;
     const auto same = std::ranges::find_if(prepared_before, [&](const SwitchPort& before) {
       return before.id == port.id && before.config == port.config && before.port != nullptr;
     });
@@ -163,27 +164,35 @@ Expected<void> Switch::Impl::prepare_ports(std::vector<SwitchPort> prepared_befo
 
 /// All that can be made beforehand, by what has been changed at run time so far.
 Expected<void> Switch::Impl::prepare_all(bool has_time) {
-  changes_seen = changes.mark();
+  changes_seen.reset();
+  const auto mark = changes.mark();
   changes.read();
   effective = apply_changes(loaded, changes.all());
   changes.stand_only(effective.standing);
-  unopened.clear();
   std::vector<SwitchPort> before = std::exchange(ports.all(), {});
   names = {};
   if (auto done = prepare_slow_path(); !done) return done;
-  return prepare_ports(std::move(before), has_time);
+  if (auto done = prepare_ports(std::move(before), has_time); !done) return done;
+  changes_seen = mark;
+  return {};
 }
 
 /// The worker before us may have changed rules and ports since we made ourselves ready.
 Expected<void> Switch::Impl::prepare_again_if_changed(bool has_time) {
   const auto slots = find_slots();
   if (!slots) return tl::unexpected(slots.error());
-  if (changes.mark() == changes_seen && std::ranges::equal(*slots, ports.ids())) return {};
-  return prepare_all(has_time);
+  if (changes.mark() != changes_seen || !std::ranges::equal(*slots, ports.ids())) return prepare_all(has_time);
+  // A port that was added a moment ago may have been without its socket, which is noted after it.
+  if (!unopened.empty()) return prepare_ports({}, has_time);
+  return {};
 }
 
 void Switch::Impl::adopt(SwitchPort& port, std::unique_ptr<ports::Port> opened) {
   port.port = std::move(opened);
+  if (!port.config.vhost_user) {
+    port.numa_node = port.port->numa_node();
+    link.slots().note_node(port.id, port.numa_node);
+  }
   port.port->queues_changed = [this] { pmds.use(ports.queues()); };
   port.port->announced = [this, id = port.id](const std::uint8_t(&bytes)[6]) {
     flowtable::MacAddress mac{};

@@ -61,6 +61,19 @@ TEST_F(PortSlotsTest, a_port_has_the_same_slot_for_every_worker) {
   EXPECT_THAT((std::vector{turned[1], turned[3], turned[0]}), ::testing::ElementsAreArray(slots));
 }
 
+TEST_F(PortSlotsTest, a_devices_node_is_known_to_every_worker_until_the_port_is_gone) {
+  Worker first(memory_);
+  const auto slot = first.take_up({device("nic")}).front();
+  EXPECT_EQ(first.slots.node(slot), -1);
+  first.slots.note_node(slot, 0);
+  EXPECT_EQ(first.slots.node(slot), 0);
+  first.slots.note_node(slot, 1);
+  Worker next(memory_);
+  EXPECT_EQ(next.slots.node(next.take_up({device("nic")}).front()), 1);
+  next.slots.release(slot);
+  EXPECT_EQ(Worker(memory_).slots.node(slot), -1);
+}
+
 TEST_F(PortSlotsTest, a_vm_is_found_by_its_socket_whatever_its_port_is_called_by_now) {
   const auto slots = Worker(memory_).take_up({vm("vm1", "/a"), vm("vm2", "/b"), device("nic")});
   // Names have gone round, and one of them is a device's now.

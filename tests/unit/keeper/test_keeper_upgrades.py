@@ -88,6 +88,7 @@ def adopt():
 fake_worker.adopt = adopt
 """ + WAITS, asks=LISTS + ASKS) as keeper:
         keeper.waits_for("worker upgraded: it ended with exit code 6\n")
+        keeper.ends()  # when the first has done all that it was told
         assert "resumes" not in keeper.log()
 
 

@@ -95,6 +95,8 @@ TEST_F(FlowListTest, what_an_address_has_become_by_the_time_of_the_take_over_cou
   before.settle();
   next.slow->correct_adopted_flows(next.now);
   EXPECT_EQ(next.installed(next.key(flow(0, 1, 1))), "output:p3") << "before the first packet";
+  next.pmd->run(next.now);
+  EXPECT_EQ(next.installed(next.key(flow(1, 0, 0))), "") << "by what the PMD carries out before its first packet";
   take_over();
   EXPECT_EQ(next.installed(next.key(flow(0, 1, 1))), "output:p3");
   EXPECT_EQ(next.installed(next.key(flow(1, 0, 0))), "") << "its source is elsewhere: its next packet has to be seen";
@@ -115,7 +117,7 @@ TEST_F(FlowListTest, nothing_is_noted_for_the_worker_that_still_works) {
   };
   const auto then = all();
   EXPECT_EQ(hand_over(), 2U);
-  next.settle();
+  next.slow->correct_adopted_flows(next.now);
   EXPECT_EQ(all(), then);
   take_over();
   EXPECT_EQ(next.slow->fdb_size(), 2U);
@@ -176,6 +178,7 @@ TEST_F(FlowListTest, many_flows_leave_nothing_to_the_first_rounds_which_guests_w
   for (unsigned i = 0; i < kFlows; ++i) first.send(flow(0, 1, i));
   auto list = FlowListReader::open(listed(first));
   EXPECT_EQ(second.slow->adopt_flows(*list, second.now), kFlows);
+  second.now += 5 * kSecond;  // in which devices were closed
   second.slow->take_up_fdb(second.now);
   static_cast<void>(second.slow->run_once(second.now));
   EXPECT_FALSE(second.slow->run_once(second.now));

@@ -166,7 +166,7 @@ TEST(Start, has_the_flows_of_the_worker_before_it) {
   in_its_own_process([] {
     Started worker(kTwoPorts);
     ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
-    worker.whole().adopt_flows(one_flow(worker.link.shared().fdb));
+    ASSERT_TRUE(worker.whole().adopt_flows(one_flow(worker.link.shared().fdb)));
     ASSERT_TRUE(worker.begins());
     EXPECT_EQ(flows_of(worker), std::vector<std::string>{"output:b"});
   });
@@ -178,7 +178,7 @@ TEST(Start, has_them_decided_by_what_was_changed_while_it_made_itself_ready) {
     ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
     RunTimeChanges meanwhile(worker.link.shared().changes);
     ASSERT_TRUE(meanwhile.note(Change::Kind::rule, "priority=5,in_port=a", {}, "priority=5,in_port=a,actions=drop"));
-    worker.whole().adopt_flows(one_flow(worker.link.shared().fdb));
+    ASSERT_TRUE(worker.whole().adopt_flows(one_flow(worker.link.shared().fdb)));
     ASSERT_TRUE(worker.begins());
     EXPECT_EQ(flows_of(worker), std::vector<std::string>{"drop (rule)"});
   });
@@ -188,7 +188,7 @@ TEST(Start, has_no_flow_that_was_decided_by_what_has_been_changed_since) {
   in_its_own_process([] {
     Started worker(kTwoPorts);
     ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
-    worker.whole().adopt_flows(one_flow(worker.link.shared().fdb));
+    ASSERT_TRUE(worker.whole().adopt_flows(one_flow(worker.link.shared().fdb)));
     RunTimeChanges meanwhile(worker.link.shared().changes);
     ASSERT_TRUE(meanwhile.note(Change::Kind::rule, "priority=5,in_port=a", {}, "priority=5,in_port=a,actions=drop"));
     ASSERT_TRUE(worker.begins());
@@ -197,11 +197,46 @@ TEST(Start, has_no_flow_that_was_decided_by_what_has_been_changed_since) {
   });
 }
 
+TEST(Start, refuses_if_it_cannot_have_what_was_changed_while_it_made_itself_ready) {
+  in_its_own_process([] {
+    const TemporaryDirectory place;
+    std::filesystem::create_directory(place / "gone");
+    Started worker(server_at(place / "gone/vm.sock"));
+    ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
+    PortLabel& label = worker.link.shared().labels[0];  // its place is another's by now
+    std::strcpy(label.name.data(), "other");
+    label.in_use = PortLabel::kNamed;
+    std::filesystem::remove_all(place / "gone");
+    const auto adopted = worker.whole().adopt_flows(one_flow(worker.link.shared().fdb));
+    ASSERT_FALSE(adopted);
+    EXPECT_NE(adopted.error().message.find("cannot make the socket"), std::string::npos) << adopted.error().message;
+    EXPECT_FALSE(worker.whole().take_up()) << "nor if it is told to all the same";
+    EXPECT_EQ(worker.link.shared().takeovers, 0U);
+  });
+}
+
+TEST(Start, has_a_port_that_was_added_a_moment_before_its_socket_could_be_had) {
+  in_its_own_process([] {
+    const TemporaryDirectory place;
+    Started worker(kTwoPorts);
+    ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
+    RunTimeChanges meanwhile(worker.link.shared().changes);
+    ASSERT_TRUE(meanwhile.note(Change::Kind::port, "vm", {},
+                               "name=vm type=vhost-user mode=server path=" + (place / "none/vm.sock")));
+    ASSERT_TRUE(worker.whole().adopt_flows(one_flow(worker.link.shared().fdb)));
+    std::filesystem::create_directory(place / "none");
+    ASSERT_TRUE(worker.begins());
+    EXPECT_EQ(worker.whole().ports().size(), 3U);
+    EXPECT_TRUE(std::filesystem::is_socket(place / "none/vm.sock"));
+    EXPECT_EQ(flows_of(worker), std::vector<std::string>{"output:b"}) << "and no flow has been forgotten for it";
+  });
+}
+
 TEST(Start, goes_on_without_flows_if_their_list_is_none) {
   in_its_own_process([] {
     Started worker(kTwoPorts);
     ASSERT_TRUE(worker.prepared) << worker.prepared.error().message;
-    worker.whole().adopt_flows({});
+    ASSERT_TRUE(worker.whole().adopt_flows({}));
     ASSERT_TRUE(worker.begins());
     EXPECT_EQ(flows_of(worker), std::vector<std::string>{});
   });

@@ -55,12 +55,13 @@ TEST(PmdPlaces, are_kept_for_a_device_that_is_not_open_and_for_no_guest) {
   control::PortConfig vm;
   vm.name = "vm";
   vm.vhost_user.emplace();
-  ports.add(3, nic, nullptr);
-  ports.add(4, vm, nullptr);
+  ports.add(3, nic, 1);
+  ports.add(4, vm);
   const auto queues = ports.queues();
   ASSERT_EQ(queues.size(), 1U);
   EXPECT_EQ(queues[0].id, 3);
   EXPECT_EQ(queues[0].rx_places, 2U);
+  EXPECT_EQ(queues[0].numa_node, 1) << "as when it was open";
   EXPECT_TRUE(queues[0].rx.empty() && queues[0].tx.empty());
 }
 
