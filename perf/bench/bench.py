@@ -36,6 +36,7 @@ from work import WORKS, Work  # noqa: E402
 
 BEGAN = time.monotonic()
 CONTENDERS = (Sluice, Ovs, TestpmdForwarder)
+ALONE = ("no loss", "first packets", "start", "two PMDs", "a second PMD", "memory")  # figures that need no row of the first table
 SECONDS = 2.5  # a measurement takes, in the whole comparison; a shared machine may be another one a second later
 
 
@@ -52,9 +53,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the rows that tell most, in under 5 minutes")
     parser.add_argument("--contender", action="append", choices=[kind.name for kind in CONTENDERS], help="these alone; may be repeated")
     parser.add_argument("--only", action="append", default=[], metavar="ROW", help=f"of {', '.join(work.name for work in WORKS)}; may be repeated")
+    parser.add_argument("--figure", action="append", default=[], choices=ALONE, help="of what is no row of the first table, and no row; may be repeated")
     parser.add_argument("--report", action="store_true", help="measures nothing: makes the table anew from the runs in the results")
     asked = parser.parse_args()
-    whole = not (asked.quick or asked.contender or asked.only or asked.rounds or (asked.seconds or SECONDS) < SECONDS)
+    whole = not (asked.quick or asked.contender or asked.only or asked.figure or asked.rounds or (asked.seconds or SECONDS) < SECONDS)
     asked.rounds = asked.rounds or (3 if asked.quick else 5)
     asked.seconds = asked.seconds or (1.0 if asked.quick else SECONDS)
     asked.results = asked.results or PROJECT / ("perf/results" if whole else "build/bench")
@@ -77,7 +79,7 @@ class Bench:
 
     def __init__(self, asked: argparse.Namespace):
         self.asked = asked
-        self.works = [work for work in WORKS if (work.name in asked.only if asked.only else work.quick or not asked.quick)]
+        self.works = [work for work in WORKS if (work.name in asked.only if asked.only or asked.figure else work.quick or not asked.quick)]
         self.kinds = [kind for kind in CONTENDERS if not asked.contender or kind.name in asked.contender]
         self.rounds = asked.rounds
         # The short form is to be short: any distance will do.
@@ -140,6 +142,9 @@ class Bench:
         return f"{last.cycles:.0f} cycles a packet, {last.pps / 1e6:.2f} Mpps, {last.per_batch:.1f} a batch, PMD busy {last.busy:.0%}, limit: {last.limit}, cores {last.distance:.0f} cycles apart, {last.steady} steady, {last.flows} flows"
 
     def _figure(self, title: str, measure) -> None:
+        if self.asked.figure and title not in self.asked.figure:
+            return
+
         def rows() -> str:
             found = measure()
             self.further += found
@@ -174,7 +179,7 @@ def main() -> None:
     bench = Bench(asked)
     with isolation.kept_free(PMD_CORE), hugepages.reserved(max(kind.hugepages for kind in bench.kinds) + Generator.hugepages):
         bench.alternate()
-        if not asked.only and not asked.contender:
+        if asked.figure or not asked.only and not asked.contender:
             bench.figures()
     bench.write()
     if bench.failures:

@@ -25,8 +25,8 @@ def usual_core_distance(here: int, there: int) -> float:
     return statistics.median(core_distances(here, there, 10.0, "--busy"))
 
 
-def two_pmds(first: int, second: int, rounds: int, *more: str) -> dict[str, list[list[float]]]:
-    """Cycles a packet of two PMDs on these cores, `alone` and `both` at once, of each one's rounds."""
+def two_pmds(first: int, second: int, rounds: int, *more: str) -> dict[str, dict[str, list[list[float]]]]:
+    """Cycles a `packet` of two PMDs on these cores, and of some `arithmetic`, `alone` and `both` at once, of each one's rounds."""
     return json.loads(_output(two_pmds_program, "--cores", f"{first},{second}", "--rounds", rounds, *more))
 
 

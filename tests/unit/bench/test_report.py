@@ -185,10 +185,22 @@ def test_a_rate_without_loss_says_in_how_many_rounds_it_was_the_vms(monkeypatch)
     assert rows[0][2].endswith(" Mpps (generator in 2 of 3)") and rows[0][3].endswith(" Mpps")
 
 
+def two_pmds(monkeypatch, arithmetic_of_both):
+    costs = {"alone": {"packet": [[100, 100, 100, 100], [90, 90, 90, 90]], "arithmetic": [[1000] * 4, [1010] * 4]},
+             "both": {"packet": [[100, 125, 200, 200], [90, 90, 180, 180]], "arithmetic": arithmetic_of_both}}
+    monkeypatch.setattr(figures.machine, "two_pmds", lambda *_: costs)
+    return figures.two_pmds(figures.Samples(), 4)
+
+
 def test_what_a_second_pmd_adds_is_of_both(monkeypatch):
-    monkeypatch.setattr(figures.machine, "two_pmds", lambda *_: {"alone": [[100, 100, 100], [90, 90, 90]], "both": [[100, 125, 200], [90, 90, 180]]})
-    row, packed = figures.two_pmds(figures.Samples(), 3)
+    row, packed = two_pmds(monkeypatch, [[1000, 1050, 1000, 2000], [1010, 1010, 1000, 2000]])
     assert row[1] == "at least 0.9: **not met**, by 11%" and row[2] == "0.80 (0.00–1.00)" and "packed" in packed[0]
+    assert "the 3 of 4 rounds in which the machine had two cores" in row[0]
+
+
+def test_two_threads_of_one_core_show_nothing_of_a_second_pmd(monkeypatch):
+    row, _ = two_pmds(monkeypatch, [[2000] * 4, [1010] * 4])
+    assert row[1] == "at least 0.9: **not shown**" and row[2] == "–"
 
 
 def test_new_flows_have_to_arrive(monkeypatch):
