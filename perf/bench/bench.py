@@ -124,8 +124,9 @@ class Bench:
     def write(self) -> None:
         results = self.asked.results
         report.write(results, self.versions, self.works, self.runs, self.further, self.samples, self.failures, time.monotonic() - BEGAN)
-        plot.ratios(results / "ratios.svg", self.works, self.runs)
-        plot.flows(results / "flows.svg", self.works, self.runs)
+        if self.runs:
+            plot.ratios(results / "ratios.svg", self.works, self.runs)
+            plot.flows(results / "flows.svg", self.works, self.runs)
         if self.percentiles:
             plot.latency(results / "latency.svg", self.percentiles)
 

@@ -29,7 +29,8 @@ def write(folder: pathlib.Path, versions: dict[str, str], works: list[Work], run
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(folder / "runs.csv", Run, runs)
     _write_csv(folder / "figures.csv", Sample, samples)
-    _publish(folder, [*_head(versions, runs, failures, seconds), "", *_table(works, runs), "", *_further(further)])
+    table = [*_table(works, runs), ""] if runs else []
+    _publish(folder, [*_head(versions, runs, failures, seconds), "", *table, *_further(further)])
 
 
 def _write_csv(path: pathlib.Path, kind: type, lines: list) -> None:
@@ -64,8 +65,9 @@ def of(runs: list[Run], work: str, contender: str, field: str = "cycles") -> lis
 
 
 def _head(versions: dict[str, str], runs: list[Run], failures: list[str], seconds: float) -> list[str]:
-    rounds = max(run.round for run in runs)
-    return [f"{datetime.date.today()}, medians of {rounds} alternating rounds; all of it took {seconds / 60:.1f} minutes.", "",
+    rounds = max((run.round for run in runs), default=0)
+    medians = f", medians of {rounds} alternating rounds" if rounds else ""
+    return [f"{datetime.date.today()}{medians}; all of it took {seconds / 60:.1f} minutes.", "",
             *(f"- {what}: {version}" for what, version in versions.items()),
             *_distances(runs),
             *(f"- **failed, and without a figure**: {title}" for title in failures)]

@@ -243,3 +243,9 @@ def test_what_each_round_of_a_figure_has_found_is_in_a_file(tmp_path):
     samples.note("start", figures.Sluice, 2, seconds=0.25)
     report._write_csv(tmp_path / "figures.csv", figures.Sample, samples)
     assert (tmp_path / "figures.csv").read_text() == "figure,contender,round,what,value\nstart,Sluice,2,seconds,0.25\n"
+
+
+def test_figures_by_themselves_are_a_table_without_runs(tmp_path):
+    report.write(tmp_path, {}, [], [], [("what it is", "at most 1: met", "0.5", "–")], [], [], 60.0)
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    assert lines[-1] == "| what it is | at most 1: met | 0.5 | – |" and not any(line.startswith("| work |") for line in lines)
