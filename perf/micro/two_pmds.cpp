@@ -10,7 +10,6 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
-#include <atomic>
 #include <barrier>
 #include <chrono>
 #include <cstdint>
